@@ -1,0 +1,89 @@
+"""The ICBM152 brain: the average of 152 T1 scans with its grey and white matter, as NIfTI volumes.
+
+Source: ICBM 152 non-linear symmetric 2009a template (v1.0) at 1 mm, as the Python package nilearn ships it in
+`nilearn/datasets/data` (extra `demo`), so that nothing is downloaded.
+    V. Fonov, A. Evans, K. Botteron, C. Almli, R. McKinstry, D. Collins, "Unbiased average age-appropriate atlases for
+    pediatric studies", NeuroImage 54, 2011; https://www.bic.mni.mcgill.ca/ServicesAtlases/ICBM152NLin2009
+Licence of the template, Copyright (C) 1993-2004 Louis Collins, McConnell Brain Imaging Centre, Montreal Neurological
+Institute, McGill University: "Permission to use, copy, modify, and distribute this software and its documentation for
+any purpose and without fee is hereby granted, provided that the above copyright notice appear in all copies."
+
+Writes two files of 197 x 233 x 189 voxels of 1 mm, on the source's grid:
+
+    OUTPUT/image.nii.gz   T1, as shipped
+    OUTPUT/label.nii.gz   0 elsewhere, 1 grey matter, 2 white matter: where that tissue's probability is above 0.5;
+                          should both be, the more probable one, and grey matter where they are equal
+
+    python datasets/brain_icbm152.py --output data/brain
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from sam_ft.data.nifti.reading import open_volume, read_voxels
+from sam_ft.data.nifti.writing import save_volume
+from sam_ft.files import atomic_write
+from sam_ft.optional import require
+
+FILE_NAME = "mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
+GREY_MATTER = 1
+WHITE_MATTER = 2
+
+
+def source_path(kind: str) -> Path:
+    """The file of "t1", "gm" or "wm" inside the installed nilearn.
+
+    Raises:
+        ValueError: nilearn is not installed, or is a version that ships no such file.
+    """
+    package = Path(str(require("nilearn", extra="demo").__file__)).parent
+    path = package / "datasets" / "data" / FILE_NAME.format(kind=kind)
+    if not path.is_file():
+        raise ValueError(f"Expected nilearn to ship {path}, but it does not: pip install --upgrade nilearn.")
+    return path
+
+
+def tissue_labels(grey: np.ndarray, white: np.ndarray) -> np.ndarray:
+    """Two probability maps, both uint8 with 255 for certainty -> 0 elsewhere, 1 grey matter, 2 white matter."""
+    labels = np.zeros(grey.shape, dtype=np.uint8)
+    labels[(grey > 127.5) & (grey >= white)] = GREY_MATTER
+    labels[(white > 127.5) & (white > grey)] = WHITE_MATTER
+    return labels
+
+
+def write(output: str | Path) -> tuple[Path, Path]:
+    """Writes image and label, each beside its place and then renamed.
+
+    Returns:
+        The paths of image and label.
+    """
+    folder = Path(output)
+    t1 = source_path("t1")
+    grey, white = (read_voxels(open_volume(path), path=path) for path in (source_path("gm"), source_path("wm")))
+    with atomic_write(folder / "image.nii.gz") as partial:
+        nibabel.save(nibabel.load(t1), partial)
+    return folder / "image.nii.gz", save_volume(folder / "label.nii.gz", tissue_labels(grey, white), like=t1)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the recipe; 0, or 2 after one line that says what is wrong."""
+    parser = argparse.ArgumentParser(description="Write the ICBM152 brain with grey and white matter as NIfTI.")
+    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder for image and label")
+    try:
+        paths = write(parser.parse_args(arguments).output)
+    except ValueError as err:
+        print(f"Error: {err}", file=sys.stderr)
+        return 2
+    for path in paths:
+        print(path)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

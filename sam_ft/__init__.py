@@ -1,0 +1,5 @@
+"""sam-ft: fine-tune Segment Anything models on your own domain."""
+
+from sam_ft.models.sam.variants import build_model
+
+__all__ = ["build_model"]

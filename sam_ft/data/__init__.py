@@ -1,0 +1,1 @@
+"""Data sets of `Sample`, and what turns them into batches."""

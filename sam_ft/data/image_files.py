@@ -1,0 +1,91 @@
+"""Reading images and label maps from PNG, JPEG, TIFF, BMP and NumPy files; every error names the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from sam_ft.transforms import percentile_range, rescale
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
+_UNREADABLE = (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError)
+
+
+def read_image(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; grey is repeated, a palette resolved, an alpha channel dropped.
+
+    Eight bits are taken as they are; anything deeper is scaled from the 0.5 to 99.5 percentiles of the image.
+
+    Raises:
+        ValueError: The file cannot be decoded, or is not one grey, RGB or RGBA image.
+    """
+    pixels = _decode(path)
+    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
+        pixels = pixels[..., :-1]
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.size == 0:
+        raise ValueError(f"Expected a grey, RGB or RGBA image in {path}, but its shape is {pixels.shape}.")
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    if pixels.dtype != np.uint8:
+        if not np.isfinite(pixels).any():
+            raise ValueError(f"Expected finite intensities in {path}, but got none.")
+        low, high = percentile_range(pixels)
+        pixels = rescale(pixels, low=low, high=high)
+    if pixels.ndim == 2:
+        pixels = np.repeat(pixels[..., None], 3, axis=-1)  # (H, W, 3)
+    return np.ascontiguousarray(pixels)
+
+
+def read_label_map(path: Path) -> np.ndarray:
+    """(H, W) integers: 0 is background, every other value one object.
+
+    Raises:
+        ValueError: The file cannot be decoded, holds colours, or values that are no integers of 0 and above.
+    """
+    labels = _decode(path, as_indices=True)
+    if labels.ndim != 2:
+        raise ValueError(f"Expected one channel of object numbers in {path}, but its shape is {labels.shape}.")
+    if labels.dtype == bool:
+        return labels.astype(np.uint8)
+    if not np.issubdtype(labels.dtype, np.integer):
+        if not (labels == np.rint(labels)).all():
+            raise ValueError(f"Expected whole object numbers in {path}, but got {labels.dtype} with fractions.")
+        labels = labels.astype(np.int64)
+    if labels.size and int(labels.min()) < 0:
+        raise ValueError(f"Expected object numbers of 0 (background) and above in {path}, but got {labels.min()}.")
+    return labels
+
+
+def image_size(path: Path) -> tuple[int, int]:
+    """(height, width) from the file's header; its pixels are not decoded.
+
+    Raises:
+        ValueError: The file cannot be read.
+    """
+    try:
+        if path.suffix.lower() == ".npy":
+            height, width = np.load(path, mmap_mode="r", allow_pickle=False).shape[:2]
+            return height, width
+        with Image.open(path) as image:
+            return image.height, image.width
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected an image in {path}, but it cannot be decoded: {err}") from err
+
+
+def _decode(path: Path, *, as_indices: bool = False) -> np.ndarray:
+    """The file's pixels; those of a palette image as colours, or as the indices themselves."""
+    try:
+        if path.suffix.lower() == ".npy":
+            return np.load(path, allow_pickle=False)
+        with Image.open(path) as image:
+            if getattr(image, "n_frames", 1) > 1:
+                raise ValueError(f"it holds {getattr(image, 'n_frames', 1)} pages, expected one")
+            if image.mode == "P" and not as_indices:
+                return np.array(image.convert("RGB"))
+            return np.array(image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image)
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected an image in {path}, but it cannot be decoded: {err}") from err

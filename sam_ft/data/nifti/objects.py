@@ -1,0 +1,79 @@
+"""Which objects a label slice holds: classes of label values, whole or as connected components."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+KINDS = ("labels", "components")
+_EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
+
+
+@dataclass(frozen=True)
+class ObjectRule:
+    """What counts as an object of a slice.
+
+    Args:
+        kind: "labels": all pixels of a class are one object. "components": each of their connected regions in the
+            slice is one (pixels that touch at a corner are connected).
+        classes: Name -> one label value or several; classes may overlap (grey: 1, white: 2, brain: [1, 2]).
+            None: every value above 0 is a class, called "label_VALUE".
+        min_area_px: Smallest area in pixels of the slice with square pixels.
+        min_area_mm2: Smallest area in mm2; both limits hold.
+
+    Raises:
+        ValueError: An unknown kind, no classes, a class without values or with background, a negative area.
+    """
+
+    kind: str = "labels"
+    classes: Mapping[str, int | Sequence[int]] | None = None
+    min_area_px: int = 10
+    min_area_mm2: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.kind not in KINDS:
+            raise ValueError(f"Expected `kind` of objects to be one of {', '.join(KINDS)}, but got {self.kind!r}.")
+        if self.min_area_px < 0 or self.min_area_mm2 < 0:
+            raise ValueError(
+                f"Expected smallest areas of 0 or more, but got {self.min_area_px} px and {self.min_area_mm2} mm2."
+            )
+        if self.classes is not None and not self.classes:
+            raise ValueError("Expected `classes` to name at least one class, but got none.")
+        for name, values in (self.classes or {}).items():
+            if not _as_tuple(values) or not all(type(value) is int and value > 0 for value in _as_tuple(values)):
+                raise ValueError(f"Expected class {name!r} to have integer values above 0, but got {values!r}.")
+
+    def values_by_class(self, present: Sequence[int]) -> dict[str, tuple[int, ...]]:
+        """The classes as name -> values; those of the values `present` where the rule names none."""
+        if self.classes is None:
+            return {f"label_{value}": (int(value),) for value in present if value > 0}
+        return {name: _as_tuple(values) for name, values in self.classes.items()}
+
+    def objects_of(self, labels: np.ndarray, *, pixel_mm: tuple[float, float]) -> tuple[np.ndarray, tuple[str, ...]]:
+        """(H, W) labels -> (N, H, W) bool masks and N class names; N is 0 where nothing is large enough."""
+        smallest = max(self.min_area_px, self.min_area_mm2 / (pixel_mm[0] * pixel_mm[1]), 1)
+        present = {int(value) for value in np.unique(labels)}
+        masks: list[np.ndarray] = []
+        names: list[str] = []
+        for name, values in self.values_by_class(sorted(present)).items():
+            if present.isdisjoint(values):
+                continue
+            for mask in self._split(np.isin(labels, values)):
+                if mask.sum() >= smallest:
+                    masks.append(mask)
+                    names.append(name)
+        stacked = np.stack(masks) if masks else np.zeros((0, *labels.shape), dtype=bool)
+        return stacked, tuple(names)
+
+    def _split(self, mask: np.ndarray) -> list[np.ndarray]:
+        if self.kind == "labels":
+            return [mask]
+        regions, num_regions = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
+        return [regions == region for region in range(1, num_regions + 1)]
+
+
+def _as_tuple(values: int | Sequence[int]) -> tuple[int, ...]:
+    return (values,) if isinstance(values, int) else tuple(values)

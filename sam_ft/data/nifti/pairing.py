@@ -1,0 +1,123 @@
+"""Which image belongs to which label: by folder and by what the wildcards of two patterns matched."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+_WILDCARD = re.compile(r"\*\*/|\*|\?|\[!?[^]]+\]")
+_AS_EXPRESSION = {"**/": "((?:.*/)?)", "*": "([^/]*)", "?": "([^/])"}
+
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One image with its label."""
+
+    image: Path
+    label: Path
+    key: Key  # what the wildcards that both patterns share matched
+
+    @property
+    def name(self) -> str:
+        """What the wildcards matched, joined; the image's file name where the pattern has none."""
+        parts = [part.strip("/").replace("/", "-") for part in self.key]
+        return "-".join(part for part in parts if part) or self.image.name.split(".")[0]
+
+
+@dataclass(frozen=True)
+class Pairing:
+    """The pairs, and the files of either side that have no partner."""
+
+    pairs: tuple[Pair, ...]
+    lone_images: tuple[Path, ...]
+    lone_labels: tuple[Path, ...]
+
+
+def pair_files(images: str, labels: str) -> Pairing:
+    """Pairs the files of two glob patterns.
+
+    Two patterns with equally many wildcards pair files for which all wildcards matched the same text
+    (`*/image.nii.gz` with `*/label.nii.gz`, `images/*.nii.gz` with `labels/*.nii.gz`). Where the numbers differ,
+    the wildcards of the folders decide (`*/image.nii.gz` with `*/label_*.nii.gz`). Files are never paired by
+    their order. `~` and environment variables are expanded; `**` matches any depth.
+
+    Returns:
+        Pairs in the order of their images' paths; what to do about lone files is the caller's decision.
+
+    Raises:
+        ValueError: A pattern matches nothing, the patterns cannot be compared, or a file could be paired twice.
+    """
+    image_pattern, label_pattern = _expand(images), _expand(labels)
+    by_folder = _num_wildcards(image_pattern) != _num_wildcards(label_pattern)
+    folders = Path(image_pattern).parent.as_posix(), Path(label_pattern).parent.as_posix()
+    if by_folder and _num_wildcards(folders[0]) != _num_wildcards(folders[1]):
+        raise ValueError(
+            "Expected `images` and `labels` with equally many wildcards, at least in their folders, "
+            f"but got {images!r} and {labels!r}."
+        )
+    found_images = _match(image_pattern, what="images", by_folder=by_folder)
+    found_labels = _match(label_pattern, what="labels", by_folder=by_folder)
+    _refuse_double(found_images, found_labels)
+    pairs = [Pair(paths[0], found_labels[key][0], key) for key, paths in found_images.items() if key in found_labels]
+    for pair in pairs:
+        if pair.image == pair.label:
+            raise ValueError(f"Expected `images` and `labels` to be different files, but both match {pair.image}.")
+    return Pairing(
+        pairs=tuple(pairs),
+        lone_images=tuple(paths[0] for key, paths in found_images.items() if key not in found_labels),
+        lone_labels=tuple(paths[0] for key, paths in found_labels.items() if key not in found_images),
+    )
+
+
+def _expand(pattern: str) -> str:
+    return Path(os.path.expandvars(os.path.expanduser(pattern))).as_posix()
+
+
+def _num_wildcards(pattern: str) -> int:
+    return len(_WILDCARD.findall(pattern))
+
+
+def _match(pattern: str, *, what: str, by_folder: bool) -> dict[Key, list[Path]]:
+    """What the wildcards matched -> the files, in the order of their paths."""
+    expression = _expression(pattern)
+    num_kept = _num_wildcards(Path(pattern).parent.as_posix()) if by_folder else None
+    found: dict[Key, list[Path]] = defaultdict(list)
+    for path in sorted(glob.glob(pattern, recursive=True)):
+        match = expression.fullmatch(Path(path).as_posix())
+        if match is not None and os.path.isfile(path):
+            found[match.groups()[:num_kept]].append(Path(path))
+    if not found:
+        hint = " An environment variable in it is not set." if "$" in pattern else ""
+        raise ValueError(f"Expected `{what}` to match at least one file, but nothing matches {pattern!r}.{hint}")
+    return found
+
+
+def _expression(pattern: str) -> re.Pattern[str]:
+    expression, position = "", 0
+    for wildcard in _WILDCARD.finditer(pattern):
+        expression += re.escape(pattern[position : wildcard.start()])
+        token = wildcard.group()
+        expression += _AS_EXPRESSION.get(token) or "(" + token.replace("[!", "[^") + ")"
+        position = wildcard.end()
+    return re.compile(expression + re.escape(pattern[position:]))
+
+
+def _refuse_double(images: Mapping[Key, list[Path]], labels: Mapping[Key, list[Path]]) -> None:
+    for key, paths in images.items():
+        partners = labels.get(key, [])
+        if partners and (len(paths) > 1 or len(partners) > 1):
+            raise ValueError(
+                "Expected one label for one image, but these match each other: "
+                f"images {_listed(paths)}; labels {_listed(partners)}. Make the patterns narrower."
+            )
+
+
+def _listed(paths: list[Path]) -> str:
+    return ", ".join(str(path) for path in paths)

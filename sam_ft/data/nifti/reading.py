@@ -1,0 +1,150 @@
+"""Reading NIfTI files: headers, scaled intensities, integer labels; every error names the file."""
+
+from __future__ import annotations
+
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError, SpatialImage
+
+from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
+from sam_ft.transforms import percentile_range, rescale, resolve_window, window
+
+_LABEL_TOLERANCE = 1e-3
+_UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+
+
+def open_volume(path: Path) -> SpatialImage:
+    """The file's header and a promise of its voxels, which are not read.
+
+    Raises:
+        ValueError: Missing, not an image that nibabel knows, or an affine that cannot be inverted.
+    """
+    if not path.is_file():
+        raise ValueError(f"Expected a volume at {path}, but there is no such file.")
+    try:
+        image: Any = nibabel.load(path)
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected a NIfTI volume in {path}, but it cannot be read: {err}") from err
+    affine = getattr(image, "affine", None)
+    if affine is None or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
+        raise ValueError(f"Expected {path} to have an affine that can be inverted, but got {affine}.")
+    if image.get_data_dtype().fields is not None:
+        raise ValueError(f"Expected one number per voxel in {path}, but got {image.get_data_dtype()}.")
+    if 0 in image.shape:
+        raise ValueError(f"Expected at least one voxel in {path}, but its shape is {image.shape}.")
+    return image
+
+
+def num_time_points(image: SpatialImage) -> int:
+    """1 for a volume, the length of a series beyond the third dimension (4-D and up)."""
+    return int(np.prod(image.shape[3:]))
+
+
+def grid_of(image: SpatialImage, *, path: Path, plane: str) -> SliceGrid:
+    """The grid of a volume or of a series, cut into slices of `plane`.
+
+    Raises:
+        ValueError: Fewer than three dimensions, or an unknown plane.
+    """
+    if len(image.shape) < 3:
+        raise ValueError(f"Expected a volume of 3 dimensions in {path}, but its shape is {image.shape}.")
+    depth, height, width = image.shape[:3]
+    return SliceGrid(path=path, shape=(depth, height, width), affine=np.array(image.affine, float), plane=plane)
+
+
+def read_voxels(image: SpatialImage, *, path: Path, volume_index: int | None = None) -> np.ndarray:
+    """(X, Y, Z) voxels as the file stores them, with its slope and intercept applied.
+
+    Raises:
+        ValueError: A truncated file; a 4-D series without `volume_index`, or one out of range.
+    """
+    num_volumes = num_time_points(image)
+    if num_volumes > 1 and volume_index is None:
+        raise ValueError(
+            f"Expected a volume of 3 dimensions in {path}, but its shape is {image.shape}; "
+            f"choose one volume of the series with volume_index=0 ... {num_volumes - 1}."
+        )
+    index = volume_index if num_volumes > 1 and volume_index is not None else 0
+    if not 0 <= index < num_volumes:
+        raise ValueError(f"Expected `volume_index` from 0 to {num_volumes - 1} for {path}, but got {index}.")
+    position = np.unravel_index(index, image.shape[3:]) if image.shape[3:] else ()
+    try:
+        return np.asanyarray(image.dataobj[(..., *(int(part) for part in position))])
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected to read the voxels of {path}, but the file is damaged: {err}") from err
+
+
+def read_pictures(
+    path: Path, *, ct_window: str | tuple[float, float] | None, volume_index: int | None = None
+) -> np.ndarray:
+    """A volume's intensities as uint8 in RAS+ orientation.
+
+    Args:
+        path: The file.
+        ct_window: A name in `CT_WINDOWS` or (level, width) in HU; None: the 0.5 to 99.5 percentiles of the
+            volume's foreground.
+        volume_index: Which volume of a 4-D series.
+
+    Raises:
+        ValueError: As `open_volume` and `read_voxels` do, or no finite intensity.
+    """
+    image = open_volume(path)
+    grid = grid_of(image, path=path, plane="axial")
+    voxels = read_voxels(image, path=path, volume_index=volume_index)
+    if ct_window is not None:
+        level, width = resolve_window(ct_window)
+        pictures = window(voxels, level=level, width=width)
+    else:
+        if not np.isfinite(voxels).any():
+            raise ValueError(f"Expected finite intensities in {path}, but got none.")
+        low, high = percentile_range(voxels)
+        pictures = rescale(voxels, low=low, high=high)
+    return np.ascontiguousarray(grid.to_canonical(pictures))
+
+
+def read_labels(path: Path, *, image_grid: SliceGrid) -> np.ndarray:
+    """A label volume as the smallest integer type that holds it, in RAS+ orientation.
+
+    Values within 0.001 of integers are rounded (files that store labels as floating point).
+
+    Raises:
+        ValueError: Not on `image_grid`, not integers, negative, or not finite.
+    """
+    label = open_volume(path)
+    refuse_other_grid(image_grid, grid_of(label, path=path, plane=image_grid.plane))
+    voxels = read_voxels(label, path=path)
+    if not np.issubdtype(voxels.dtype, np.integer):
+        rounded = np.rint(voxels)
+        with np.errstate(invalid="ignore"):
+            furthest = np.abs(voxels - rounded)
+        if not (furthest <= _LABEL_TOLERANCE).all():
+            worst = voxels.flat[int(np.argmax(np.nan_to_num(furthest, nan=np.inf)))]
+            raise ValueError(
+                f"Expected integer labels in {path}, but got {worst:g}; a probability map needs a threshold first."
+            )
+        voxels = rounded
+    smallest, largest = int(voxels.min()), int(voxels.max())
+    if smallest < 0:
+        raise ValueError(f"Expected labels of 0 (background) and above in {path}, but got {smallest}.")
+    return np.ascontiguousarray(image_grid.to_canonical(voxels.astype(np.min_scalar_type(largest))))
+
+
+def load_medical_image(path: str | Path, *, volume_index: int | None = None) -> np.ndarray:
+    """(slices, H, W) raw intensities, axial, from inferior to superior.
+
+    Every slice is turned as a radiologist sees it (anterior at the top, the patient's right on the left); voxels
+    are neither resampled nor rescaled, so that CT stays in HU.
+
+    Raises:
+        ValueError: No such file, not a volume, or a 4-D series without `volume_index`.
+    """
+    source = Path(path).expanduser()
+    image = open_volume(source)
+    grid = grid_of(image, path=source, plane="axial")
+    canonical = grid.to_canonical(read_voxels(image, path=source, volume_index=volume_index))
+    return np.stack([grid.cut(canonical, index) for index in range(grid.num_slices)])  # (slices, H, W)

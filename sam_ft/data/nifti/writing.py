@@ -1,0 +1,70 @@
+"""Label slices back onto the exact grid of the volume they were cut from."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import nibabel
+import numpy as np
+
+from sam_ft.data.nifti.grid import SliceGrid
+from sam_ft.data.nifti.reading import open_volume
+from sam_ft.files import atomic_write
+
+
+def write_label_volume(path: str | Path, pictures: Mapping[int, np.ndarray], *, grid: SliceGrid) -> Path:
+    """Writes a label volume whose slices are given as `NiftiSlices` shows them.
+
+    The inverse of cutting: labels of the source's slices, written back, are the source's label volume. The file
+    has the shape, orientation, affine and header codes of `grid.path`, and the smallest unsigned integer type that
+    holds the labels.
+
+    Args:
+        path: Where to write, ending in `.nii` or `.nii.gz`.
+        pictures: Slice index -> (height, width) integer labels of `grid.picture_size`; slices that are not given
+            become background. Objects that overlap have to be turned into one label map first.
+        grid: The grid of the source volume.
+
+    Returns:
+        The path.
+
+    Raises:
+        ValueError: Labels that are not integers of 0 and above, a slice of another size or out of range.
+    """
+    canonical = np.zeros(grid.canonical_shape, dtype=_label_type(pictures))
+    for index, picture in pictures.items():
+        grid.cut(canonical, index)[...] = grid.labels_to_plane(picture)
+    return save_volume(path, grid.from_canonical(canonical), like=grid.path)
+
+
+def save_volume(path: str | Path, voxels: np.ndarray, *, like: Path) -> Path:
+    """Writes voxels, as the file `like` stores them, with its affine and header; beside first, then renamed.
+
+    Raises:
+        ValueError: Another shape than `like`, or a name that does not end in `.nii` or `.nii.gz`.
+    """
+    target = Path(path)
+    source = open_volume(like)
+    if voxels.shape != source.shape[:3]:
+        raise ValueError(f"Expected voxels of shape {source.shape[:3]} as in {like}, but got {voxels.shape}.")
+    if not target.name.endswith((".nii", ".nii.gz")):
+        raise ValueError(f"Expected a path ending in .nii or .nii.gz, but got {target}.")
+    header = source.header.copy()
+    image = nibabel.Nifti1Image(voxels, source.affine, header=header, dtype=voxels.dtype)
+    image.header.set_slope_inter(1, 0)
+    image.header["cal_min"] = image.header["cal_max"] = 0
+    with atomic_write(target) as partial:
+        nibabel.save(image, partial)
+    return target
+
+
+def _label_type(pictures: Mapping[int, np.ndarray]) -> np.dtype[np.unsignedinteger]:
+    largest = 0
+    for index, picture in pictures.items():
+        if not np.issubdtype(picture.dtype, np.integer) and picture.dtype != bool:
+            raise ValueError(f"Expected integer labels in slice {index}, but got {picture.dtype}.")
+        if picture.size and int(picture.min()) < 0:
+            raise ValueError(f"Expected labels of 0 and above in slice {index}, but got {int(picture.min())}.")
+        largest = max(largest, int(picture.max(initial=0)))
+    return np.min_scalar_type(largest)

@@ -1,0 +1,127 @@
+"""`Synthetic`: textured shapes on a textured ground, for tests and first tries without data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw
+
+from sam_ft.data.splits import DataSplits
+from sam_ft.types import Sample
+
+_COARSE = 6
+_SMALLEST_PX = 12
+
+
+class Synthetic:
+    """Images of ellipses and polygons, some with a smaller ellipse inside (a cell and its nucleus).
+
+    Sample i follows from (seed, i) alone. Masks are the visible parts: what another shape hides is not included,
+    but a shape includes what is nested in it. Every mask has at least 12 pixels.
+
+    Args:
+        num_images: Length of the data set.
+        image_size: Side of the square images in pixels, at least 32.
+        seed: Another seed, other images.
+        max_shapes: 1 to this many shapes per image, nested ones not counted.
+
+    Raises:
+        ValueError: A number that is too small.
+    """
+
+    def __init__(self, num_images: int, *, image_size: int = 128, seed: int = 0, max_shapes: int = 5) -> None:
+        if num_images < 1 or image_size < 32 or max_shapes < 1:
+            raise ValueError(
+                "Expected `num_images` and `max_shapes` of at least 1 and `image_size` of at least 32, "
+                f"but got {num_images}, {max_shapes} and {image_size}."
+            )
+        self.num_images = num_images
+        self.image_size = image_size
+        self.seed = seed
+        self.max_shapes = max_shapes
+
+    def __len__(self) -> int:
+        return self.num_images
+
+    def __getitem__(self, index: int) -> Sample:
+        if not 0 <= index < self.num_images:
+            raise IndexError(f"Expected an index from 0 to {self.num_images - 1}, but got {index}.")
+        random = np.random.default_rng([self.seed, index])
+        image = _texture(random, self.image_size, base=random.uniform(30, 90, size=3), contrast=12)
+        names: list[str] = []
+        masks: list[np.ndarray] = []
+        for _ in range(int(random.integers(1, self.max_shapes + 1))):
+            for name, mask in _shape(random, self.image_size):
+                nested = name == "nucleus"
+                paint = _texture(random, self.image_size, base=random.uniform(100, 230, size=3), contrast=15)
+                image = np.where(mask[..., None], paint, image)
+                masks = [other if nested and other is masks[-1] else other & ~mask for other in masks]
+                masks.append(mask)
+                names.append(name)
+        image = image + random.normal(0, 5, size=image.shape)
+        large = [number for number, mask in enumerate(masks) if mask.sum() >= _SMALLEST_PX]
+        visible = np.array([masks[number] for number in large], dtype=bool).reshape(-1, *image.shape[:2])  # (N, H, W)
+        return Sample(
+            image=torch.from_numpy(np.rint(image).clip(0, 255).astype(np.uint8)),
+            masks=torch.from_numpy(visible),
+            class_names=tuple(names[number] for number in large),
+            name=f"synthetic_{index:05d}",
+        )
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+
+def synthetic_splits(
+    num_train: int, *, num_val: int, num_test: int = 0, image_size: int = 128, seed: int = 0
+) -> DataSplits:
+    """`Synthetic` in parts that share no image; `num_test=0` for no test part."""
+
+    def part(number: int, num_images: int) -> Synthetic:
+        return Synthetic(num_images, image_size=image_size, seed=seed * 3 + number)
+
+    return DataSplits(train=part(0, num_train), val=part(1, num_val), test=part(2, num_test) if num_test else None)
+
+
+def _shape(random: np.random.Generator, size: int) -> list[tuple[str, np.ndarray]]:
+    """One shape as (class name, mask), and perhaps what is nested in it."""
+    centre = random.uniform(0.15, 0.85, size=2) * size
+    radii = random.uniform(0.08, 0.22, size=2) * size
+    angle = random.uniform(0, np.pi)
+    if random.random() < 0.4:
+        return [("polygon", _polygon(random, centre, radius=float(radii.max()), size=size))]
+    shapes = [("ellipse", _ellipse(centre, radii, angle=angle, size=size))]
+    if random.random() < 0.4:
+        shapes.append(("nucleus", _ellipse(centre, radii * 0.5, angle=angle, size=size)))
+    return shapes
+
+
+def _ellipse(centre: np.ndarray, radii: np.ndarray, *, angle: float, size: int) -> np.ndarray:
+    """(size, size) bool; `centre` is (x, y) in pixels."""
+    y, x = np.mgrid[:size, :size]
+    dx, dy = x - centre[0], y - centre[1]
+    along, across = dx * np.cos(angle) + dy * np.sin(angle), dy * np.cos(angle) - dx * np.sin(angle)
+    return (along / radii[0]) ** 2 + (across / radii[1]) ** 2 <= 1
+
+
+def _polygon(random: np.random.Generator, centre: np.ndarray, *, radius: float, size: int) -> np.ndarray:
+    """(size, size) bool: 4 to 8 corners around `centre`, seen from which every edge is visible."""
+    num_corners = int(random.integers(4, 9))
+    angles = (np.arange(num_corners) + random.uniform(0, 0.6, size=num_corners)) * 2 * np.pi / num_corners
+    distances = random.uniform(0.6, 1.0, size=num_corners) * radius
+    corners = [
+        (float(centre[0] + distance * np.cos(angle)), float(centre[1] + distance * np.sin(angle)))
+        for angle, distance in zip(angles, distances, strict=True)
+    ]
+    canvas = Image.new("L", (size, size))
+    ImageDraw.Draw(canvas).polygon(corners, fill=1)
+    return np.array(canvas, dtype=bool)
+
+
+def _texture(random: np.random.Generator, size: int, *, base: np.ndarray, contrast: float) -> np.ndarray:
+    """(size, size, 3) float: smooth variation around the colour `base`."""
+    coarse = random.normal(0, contrast, size=(_COARSE, _COARSE)).astype(np.float32)
+    smooth = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
+    return base + np.asarray(smooth, dtype=np.float64)[..., None]

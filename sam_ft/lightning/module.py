@@ -1,0 +1,131 @@
+"""The training of a promptable model as a Lightning module."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+from torchmetrics import MeanMetric
+
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.lightning.optim import OptimiserSettings
+from sam_ft.losses.segmentation import LossParts, SegmentationLoss
+from sam_ft.models.sam.model import Sam
+from sam_ft.prompts.presets import InteractivePreset
+from sam_ft.prompts.sampling import low_resolution
+from sam_ft.prompts.simulation import Truth, simulate_rounds
+from sam_ft.transforms import Frame
+from sam_ft.types import Batch
+
+CONFIG_KEY = "sam_ft_config"
+"""Where a checkpoint keeps the config of the run that wrote it."""
+
+
+class SamModule(pl.LightningModule):
+    """Simulated prompts in, the mean loss of all rounds out; validation is mIoU by the evaluation's own protocol.
+
+    Args:
+        model: what is trained; parameters that do not require a gradient stay as they are.
+        preset: the simulated prompts.
+        loss: the loss of one round.
+        optimiser: optimiser and schedule.
+        clicks: after which numbers of clicks validation measures.
+        seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
+        config: the run's config, kept in every checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: Sam,
+        *,
+        preset: InteractivePreset,
+        loss: SegmentationLoss,
+        optimiser: OptimiserSettings,
+        clicks: tuple[int, ...] = (1, 3, 5),
+        seed: int = 0,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.preset = preset
+        self.loss = loss
+        self.optimiser_settings = optimiser
+        self.clicks = clicks
+        self.seed = seed
+        self.config = dict(config or {})
+        self.val_ious = torch.nn.ModuleDict(
+            {key: MeanMetric() for key in [f"miou@{count}" for count in clicks] + ["miou@box"]}
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean over the rounds of the loss of a batch."""
+        batch = _with_an_object(batch)
+        embedding = self.model.encode_image(batch.images)
+        rounds = simulate_rounds(
+            lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
+            Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
+            self.preset,
+            generator=self._generator(batch_idx),
+        )
+        targets = low_resolution(batch.masks, 4 * embedding.features.shape[-1])  # (B, N, h, w)
+        losses = [
+            self.loss(answer.prediction, targets, answer.candidates).mean_over_images(batch.valid) for answer in rounds
+        ]
+        mean = LossParts(
+            **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
+        )
+        named = {f"train/{name}": part.detach() for name, part in vars(mean).items() if name != "total"}
+        self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
+        return mean.total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure every object of the batch with clicks and with a box."""
+        for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
+            key = "miou@box" if record.prompt == "box" else f"miou@{record.num_clicks}"
+            self.val_ious[key].update(record.iou)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over all masks, of all ranks."""
+        for key, mean in self.val_ious.items():
+            self.log(f"val/{key}", mean, prog_bar=True)
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW and a schedule over all steps of the run."""
+        optimiser = self.optimiser_settings.optimiser(self.model)
+        schedule = self.optimiser_settings.schedule(optimiser, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the config, so that a checkpoint alone tells what made it."""
+        checkpoint[CONFIG_KEY] = self.config
+
+    def _generator(self, batch_idx: int) -> torch.Generator:
+        words = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank]).generate_state(2)
+        return torch.Generator(device=self.device).manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+
+
+def inside_image(batch: Batch) -> Tensor:
+    """Where a frame shows its image and not the padding: (B, 1, S, S) bool."""
+    image_size = batch.images.shape[-1]
+    inside = torch.zeros(len(batch.samples), 1, image_size, image_size, dtype=torch.bool, device=batch.images.device)
+    for row, sample in zip(inside, batch.samples, strict=True):
+        height, width = Frame((sample.image.shape[0], sample.image.shape[1]), image_size).input_size
+        row[:, :height, :width] = True
+    return inside
+
+
+def _with_an_object(batch: Batch) -> Batch:
+    """A batch without any object gets a padded one: its loss is zero, and every rank still has a graph."""
+    if batch.masks.shape[1]:
+        return batch
+    return replace(
+        batch,
+        masks=batch.masks.new_zeros(len(batch.images), 1, *batch.images.shape[-2:]),
+        valid=batch.valid.new_zeros(len(batch.images), 1),
+    )

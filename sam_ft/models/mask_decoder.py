@@ -1,0 +1,92 @@
+"""SAM's mask decoder: prompt tokens and image embedding in, masks and their predicted IoU out.
+
+Source: Kirillov et al. 2023 (SAM), section 3 and appendix A. Parameter names are segment_anything's.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from sam_ft.models.layers import HeadMLP, LayerNorm2d
+from sam_ft.models.prompt_encoder import PromptEmbedding
+from sam_ft.models.two_way_transformer import TwoWayTransformer
+from sam_ft.types import MaskPrediction
+
+NUM_HEADS = 8
+NUM_MASK_TOKENS = 4
+"""Token 0 answers unambiguous prompts with one mask, tokens 1 to 3 answer an ambiguous one with three."""
+
+
+class MaskDecoder(nn.Module):
+    """Predicts masks for N objects on each of B images in one call."""
+
+    def __init__(self, *, width: int, mlp_width: int, iou_head_width: int, depth: int = 2) -> None:
+        super().__init__()
+        self.transformer = TwoWayTransformer(depth=depth, width=width, num_heads=NUM_HEADS, mlp_width=mlp_width)
+        self.iou_token = nn.Embedding(1, width)
+        self.mask_tokens = nn.Embedding(NUM_MASK_TOKENS, width)
+        self.output_upscaling = nn.Sequential(
+            nn.ConvTranspose2d(width, width // 4, kernel_size=2, stride=2),
+            LayerNorm2d(width // 4),
+            nn.GELU(),
+            nn.ConvTranspose2d(width // 4, width // 8, kernel_size=2, stride=2),
+            nn.GELU(),
+        )
+        self.output_hypernetworks_mlps = nn.ModuleList(
+            HeadMLP(width, width, width, width // 8) for _ in range(NUM_MASK_TOKENS)
+        )
+        self.iou_prediction_head = HeadMLP(width, iou_head_width, iou_head_width, NUM_MASK_TOKENS)
+
+    def forward(
+        self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding, *, multimask_output: bool | None
+    ) -> MaskPrediction:
+        """Decode.
+
+        Args:
+            features: (B, C, h, w), the image embedding.
+            image_pe: (C, h, w).
+            prompts: of N objects on each image.
+            multimask_output: True: the three masks of tokens 1 to 3; False: the one of token 0; None: all four.
+
+        Returns:
+            Masks of four times the embedding's resolution a side.
+        """
+        batch, objects = prompts.sparse.shape[:2]
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
+        tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)
+        present = F.pad(prompts.present, (len(output_tokens), 0), value=True)
+        image = (features[:, None] + prompts.dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
+        tokens, image = self.transformer(tokens, present, image, image_pe.flatten(1).T)
+        chosen = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}[multimask_output]
+        mask_tokens = tokens[:, :, 1 : 1 + NUM_MASK_TOKENS]
+        kernels = torch.stack(
+            [mlp(mask_tokens[:, :, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)][chosen], dim=-1
+        )  # (B, N, C / 8, M)
+        return MaskPrediction(
+            low_res_logits=self._upscale(image, kernels, (features.shape[2], features.shape[3])),
+            iou_predictions=self.iou_prediction_head(tokens[:, :, 0])[..., chosen],
+        )
+
+    def _upscale(self, image: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:
+        """Upsample the features fourfold and apply each mask's kernel.
+
+        The transposed convolutions do not overlap, so each is a linear map of a cell's channels to those of its 2x2
+        children; the children are put in their places last, when each pixel is M numbers and no longer C / 8.
+
+        (B, N, h * w, C), (B, N, C / 8, M) -> (B, N, M, 4 h, 4 w).
+        """
+        first, norm, activation, second, last_activation = self.output_upscaling
+        x = activation(norm.channels_last(_children(first, image)))  # (B, N, h * w, 4, C / 4)
+        x = last_activation(_children(second, x)).flatten(2, 4)  # (B, N, h * w * 16, C / 8)
+        masks = (x @ kernels).unflatten(2, (*size, 2, 2, 2, 2))  # (B, N, h, w, y, x, yy, xx, M)
+        height, width = size
+        return masks.permute(0, 1, 8, 2, 4, 6, 3, 5, 7).reshape(*kernels.shape[:2], -1, 4 * height, 4 * width)
+
+
+def _children(convolution: nn.Module, x: Tensor) -> Tensor:
+    """A transposed convolution of kernel and stride 2 as a linear map: (..., C) -> (..., 4, C')."""
+    weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * C', C)
+    bias = convolution.bias.repeat(4)
+    return F.linear(x, weight, bias).unflatten(-1, (4, -1))

@@ -1,0 +1,122 @@
+"""SAM's prompt encoder: points and boxes become tokens, masks become a feature map.
+
+Source: Kirillov et al. 2023 (SAM), section 3 and appendix A. Parameter names are segment_anything's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from sam_ft.models.layers import LayerNorm2d
+from sam_ft.models.position import FourierPosition
+from sam_ft.types import ABSENT, BACKGROUND, FOREGROUND, NOT_A_POINT, Prompts
+
+
+@dataclass(frozen=True)
+class PromptEmbedding:
+    """The prompts of N objects on each of B images, embedded."""
+
+    sparse: Tensor  # (B, N, T, C): zero where absent
+    present: Tensor  # (B, N, T) bool: the tokens that may be attended to
+    dense: Tensor  # (B or 1, N or 1, C, h, w): N = 1 where no object has a mask
+
+
+class PromptEncoder(nn.Module):
+    """Embeds points, boxes and low-resolution mask logits.
+
+    A mask prompt has four times the resolution of the image embedding a side.
+    """
+
+    def __init__(self, *, width: int, image_size: int, embedding_size: int, mask_channels: int = 16) -> None:
+        super().__init__()
+        self.image_size = image_size
+        self.embedding_size = embedding_size
+        self.pe_layer = FourierPosition(width)
+        # background point, foreground point, top left corner, bottom right corner
+        self.point_embeddings = nn.ModuleList(nn.Embedding(1, width) for _ in range(4))
+        self.not_a_point_embed = nn.Embedding(1, width)
+        self.mask_downscaling = nn.Sequential(
+            nn.Conv2d(1, mask_channels // 4, kernel_size=2, stride=2),
+            LayerNorm2d(mask_channels // 4),
+            nn.GELU(),
+            nn.Conv2d(mask_channels // 4, mask_channels, kernel_size=2, stride=2),
+            LayerNorm2d(mask_channels),
+            nn.GELU(),
+            nn.Conv2d(mask_channels, width, kernel_size=1),
+        )
+        self.no_mask_embed = nn.Embedding(1, width)
+
+    def image_pe(self) -> Tensor:
+        """The positions of the image embedding's cells: (C, h, w)."""
+        return self.pe_layer.grid((self.embedding_size, self.embedding_size))
+
+    def forward(self, prompts: Prompts) -> PromptEmbedding:
+        """Embed the prompts of one call."""
+        tokens, present = [], []
+        if prompts.points is not None and prompts.labels is not None:
+            points, labels = self._with_padding_token(prompts.points, prompts.labels, prompts)
+            tokens.append(self._embed_points(points, labels))
+            present.append(labels != ABSENT)
+        if prompts.boxes is not None:
+            tokens.append(self._embed_boxes(prompts.boxes))
+            has_box = _given(prompts.boxes, prompts.has_box)
+            present.append(has_box[..., None].expand(*has_box.shape, 2))
+        if not tokens and prompts.masks is not None:
+            batch, objects = prompts.masks.shape[:2]
+            tokens.append(prompts.masks.new_zeros(batch, objects, 0, self.no_mask_embed.embedding_dim))
+            present.append(torch.zeros(batch, objects, 0, dtype=torch.bool, device=prompts.masks.device))
+        mask = torch.cat(present, dim=2)
+        sparse = torch.cat(tokens, dim=2).masked_fill(~mask[..., None], 0.0)
+        return PromptEmbedding(sparse=sparse, present=mask, dense=self._embed_masks(prompts))
+
+    def _with_padding_token(self, points: Tensor, labels: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
+        """SAM appends its not-a-point token to an object's points unless the object also has a box."""
+        needs_padding = (labels != ABSENT).any(dim=-1, keepdim=True)  # (B, N, 1)
+        if prompts.boxes is not None:
+            needs_padding = needs_padding & ~_given(prompts.boxes, prompts.has_box)[..., None]
+        padding = torch.where(needs_padding, NOT_A_POINT, ABSENT).to(labels.dtype)
+        return torch.cat([points, torch.zeros_like(points[:, :, :1])], dim=2), torch.cat([labels, padding], dim=2)
+
+    def _embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
+        """(B, N, K, 2), (B, N, K) -> (B, N, K, C)."""
+        labels = labels[..., None]
+        embedded = self._positions(points).masked_fill(labels == NOT_A_POINT, 0.0)
+        embedded = embedded + (labels == NOT_A_POINT) * self.not_a_point_embed.weight
+        embedded = embedded + (labels == BACKGROUND) * self.point_embeddings[0].weight
+        return embedded + (labels == FOREGROUND) * self.point_embeddings[1].weight
+
+    def _embed_boxes(self, boxes: Tensor) -> Tensor:
+        """(B, N, 4) -> (B, N, 2, C), the two corners."""
+        corners = torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])  # (2, C)
+        return self._positions(boxes.unflatten(-1, (2, 2))) + corners
+
+    def _positions(self, points_xy: Tensor) -> Tensor:
+        """Pixel indices of the frame -> embedded positions of those pixels' centres."""
+        matrix = self.pe_layer.positional_encoding_gaussian_matrix
+        return self.pe_layer((points_xy.to(matrix.dtype) + 0.5) / self.image_size)
+
+    def _embed_masks(self, prompts: Prompts) -> Tensor:
+        """(B, N, C, h, w) where there are masks, else (1, 1, C, h, w)."""
+        size = self.embedding_size
+        no_mask = self.no_mask_embed.weight.view(1, 1, -1, 1, 1).expand(1, 1, -1, size, size)
+        if prompts.masks is None:
+            return no_mask
+        if prompts.masks.shape[-2:] != (4 * size, 4 * size):
+            raise ValueError(
+                f"Expected mask prompts of {4 * size}x{4 * size} for a model of image size {self.image_size}, "
+                f"but got {prompts.masks.shape[-2]}x{prompts.masks.shape[-1]}."
+            )
+        embedded = self.mask_downscaling(prompts.masks.flatten(0, 1)[:, None])  # (B * N, C, h, w)
+        embedded = embedded.unflatten(0, prompts.masks.shape[:2])
+        has_mask = _given(prompts.masks, prompts.has_mask)
+        return torch.where(has_mask[..., None, None, None], embedded, no_mask)
+
+
+def _given(prompt: Tensor, has_prompt: Tensor | None) -> Tensor:
+    """Which objects have this kind of prompt: (B, N) bool."""
+    if has_prompt is not None:
+        return has_prompt
+    return torch.ones(prompt.shape[:2], dtype=torch.bool, device=prompt.device)

@@ -1,0 +1,34 @@
+"""SAM: image encoder, prompt encoder and mask decoder behind `encode_image` and `decode`."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from sam_ft.models.mask_decoder import MaskDecoder
+from sam_ft.models.prompt_encoder import PromptEncoder
+from sam_ft.models.sam.image_encoder import ImageEncoder
+from sam_ft.types import ImageEmbedding, MaskPrediction, Prompts
+
+
+class Sam(nn.Module):
+    """Segment Anything (Kirillov et al. 2023). Its state dict has the names of segment_anything's checkpoints."""
+
+    def __init__(self, image_encoder: ImageEncoder, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
+        super().__init__()
+        self.image_encoder = image_encoder
+        self.prompt_encoder = prompt_encoder
+        self.mask_decoder = mask_decoder
+        self.image_size = image_encoder.image_size
+
+    def encode_image(self, images: Tensor) -> ImageEmbedding:
+        """(B, 3, S, S) normalised frames -> their embedding."""
+        return ImageEmbedding(features=self.image_encoder(images))
+
+    def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
+        """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
+        return self.mask_decoder(
+            embedding.features,
+            self.prompt_encoder.image_pe(),
+            self.prompt_encoder(prompts),
+            multimask_output=multimask_output,
+        )

@@ -1,0 +1,58 @@
+"""Named ways to simulate a person's prompts during training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from sam_ft.prompts.sampling import BoxNoise
+
+
+@dataclass(frozen=True)
+class InteractivePreset:
+    """A first prompt, then clicks on the errors, then a look at the mask alone.
+
+    Attributes:
+        point_probability: how often the first prompt is a point, else a box.
+        num_clicks: rounds that add one click in the error region.
+        num_mask_only: rounds that add no click and feed back the mask: the last one at the end, the others each before
+            a click drawn at random.
+        box_is_ambiguous: whether a lone box is answered by three masks (SAM paper) or by one (SAM 2's code).
+        box_noise: displacement of the first prompt's box.
+    """
+
+    point_probability: float = 0.5
+    num_clicks: int = 8
+    num_mask_only: int = 2
+    box_is_ambiguous: bool = True
+    box_noise: BoxNoise = field(default_factory=BoxNoise)
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.point_probability <= 1:
+            raise ValueError(f"Expected `point_probability` between 0 and 1, but got {self.point_probability}.")
+        if self.num_clicks < 0 or self.num_mask_only < 0:
+            raise ValueError(
+                "Expected `num_clicks` and `num_mask_only` of at least 0, "
+                f"but got {self.num_clicks} and {self.num_mask_only}."
+            )
+        if self.num_mask_only > 1 and self.num_clicks == 0:
+            raise ValueError(
+                f"Expected at most 1 mask-only round where there are no clicks, but got {self.num_mask_only}."
+            )
+
+    @property
+    def num_rounds(self) -> int:
+        """How often the decoder runs for one image."""
+        return 1 + self.num_clicks + self.num_mask_only
+
+
+def sam_paper() -> InteractivePreset:
+    """SAM, appendix A: a point or a box, 8 clicks, 2 rounds on the mask alone: 11 rounds."""
+    return InteractivePreset()
+
+
+def box_only() -> InteractivePreset:
+    """One noisy box and nothing else."""
+    return InteractivePreset(point_probability=0.0, num_clicks=0, num_mask_only=0)
+
+
+PRESETS = {"sam_paper": sam_paper, "box_only": box_only}

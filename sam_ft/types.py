@@ -1,0 +1,137 @@
+"""What crosses the borders between the parts: samples, batches, prompts, embeddings, predictions.
+
+Points are (x, y), boxes are (x0, y0, x1, y1), sizes are (height, width). The *source* is the image as its file
+holds it; the *frame* is the model's square input of `image_size` pixels a side, into which the source is resized
+by its longest side and padded at the bottom and on the right.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+FOREGROUND = 1
+BACKGROUND = 0
+NOT_A_POINT = -1
+"""SAM's own padding token: attended to, once for an object that has points and no box."""
+ABSENT = -10
+"""A point that is not there: masked out of every attention, so that a batch equals the loop over its objects."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """The prompts of N objects on each of B images, in pixels of the frame.
+
+    Objects of one call may differ: `labels` marks single points as absent, `has_box` and `has_mask` say which
+    objects have a box and a mask; None means that every object has what is given.
+    """
+
+    points: Tensor | None = None  # (B, N, K, 2) float
+    labels: Tensor | None = None  # (B, N, K) int: FOREGROUND, BACKGROUND or ABSENT
+    boxes: Tensor | None = None  # (B, N, 4) float
+    masks: Tensor | None = None  # (B, N, h, w) low-resolution logits
+    has_box: Tensor | None = None  # (B, N) bool
+    has_mask: Tensor | None = None  # (B, N) bool
+
+    def __post_init__(self) -> None:
+        if (self.points is None) != (self.labels is None):
+            raise ValueError("Expected `points` and `labels` together, but got one without the other.")
+        if self.points is not None and self.labels is not None and self.points.shape[:-1] != self.labels.shape:
+            raise ValueError(
+                "Expected `points` (B, N, K, 2) and `labels` (B, N, K), "
+                f"but got {tuple(self.points.shape)} and {tuple(self.labels.shape)}."
+            )
+        if self.points is None and self.boxes is None and self.masks is None:
+            raise ValueError("Expected at least one of `points`, `boxes` and `masks`, but got none.")
+
+
+@dataclass(frozen=True)
+class ImageEmbedding:
+    """What `encode_image` returns once per image."""
+
+    features: Tensor  # (B, C, h, w)
+    high_resolution: tuple[Tensor, ...] = ()  # SAM 2 only
+
+
+@dataclass(frozen=True)
+class MaskPrediction:
+    """M masks for each of N objects on each of B images."""
+
+    low_res_logits: Tensor  # (B, N, M, h, w): a pixel belongs to the mask where the logit is above 0
+    iou_predictions: Tensor  # (B, N, M): the model's own estimate of each mask's IoU
+    object_logits: Tensor | None = None  # (B, N), SAM 2 only
+
+    def most_confident(self) -> MaskPrediction:
+        """The mask with the highest predicted IoU of each object, M = 1."""
+        best = self.iou_predictions.argmax(dim=-1, keepdim=True)  # (B, N, 1)
+        return replace(
+            self,
+            low_res_logits=self.low_res_logits.take_along_dim(best[..., None, None], dim=2),
+            iou_predictions=self.iou_predictions.take_along_dim(best, dim=2),
+        )
+
+
+class PromptableModel(Protocol):
+    """What every caller relies on: trainer, predictor, evaluator, data engine, exporter."""
+
+    image_size: int
+
+    def encode_image(self, images: Tensor) -> ImageEmbedding:
+        """(B, 3, S, S) normalised frames -> their embedding."""
+        ...
+
+    def decode(
+        self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None
+    ) -> MaskPrediction:
+        """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
+        ...
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image and its objects at the source's resolution."""
+
+    image: Tensor  # (H, W, 3) uint8
+    masks: Tensor  # (N, H, W) bool; objects may overlap
+    class_names: tuple[str, ...]  # N names; "object" where the data set has no classes
+    name: str  # unique in its data set; what errors, records and pictures call this image
+    pixel_mm: tuple[float, float] | None = None  # height and width of a pixel
+
+    def __post_init__(self) -> None:
+        height, width = self.image.shape[:2]
+        if self.image.ndim != 3 or self.image.shape[2] != 3 or self.image.dtype != torch.uint8:
+            raise ValueError(
+                f"Expected `image` (H, W, 3) of uint8 in {self.name}, "
+                f"but got {tuple(self.image.shape)} of {self.image.dtype}."
+            )
+        if self.masks.ndim != 3 or self.masks.shape[1:] != (height, width) or self.masks.dtype != torch.bool:
+            raise ValueError(
+                f"Expected `masks` (N, {height}, {width}) of bool in {self.name}, "
+                f"but got {tuple(self.masks.shape)} of {self.masks.dtype}."
+            )
+        if len(self.class_names) != len(self.masks):
+            raise ValueError(
+                f"Expected {len(self.masks)} `class_names` in {self.name}, but got {len(self.class_names)}."
+            )
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B samples in the model's frame; ragged object counts are padded to the largest N."""
+
+    images: Tensor  # (B, 3, S, S) float, normalised, zero in the padding
+    masks: Tensor  # (B, N, S, S) bool
+    valid: Tensor  # (B, N) bool: False for padded objects, which cost no loss and change no gradient
+    samples: tuple[Sample, ...]  # the B sources, for measuring at their resolution
+
+    def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
+        """The batch with its tensors on `device`; the samples stay where they are."""
+        return replace(
+            self,
+            images=self.images.to(device, non_blocking=non_blocking),
+            masks=self.masks.to(device, non_blocking=non_blocking),
+            valid=self.valid.to(device, non_blocking=non_blocking),
+        )

@@ -1,0 +1,273 @@
+from __future__ import annotations
+
+import logging
+import pickle
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.slices import NiftiSlices, nifti_splits, slice_range
+from sam_ft.data.nifti.writing import write_label_volume
+from sam_ft.data.splits import GroupSplit, SlabSplit
+
+
+def cube(shape: tuple[int, int, int] = (12, 10, 8), *, first: int = 2, last: int = 5) -> np.ndarray:
+    """Label 1 on a 6 x 6 square of the axial slices `first` to `last`."""
+    label = np.zeros(shape, dtype=np.uint8)
+    label[3:9, 2:8, first : last + 1] = 1
+    return label
+
+
+def test_only_slices_with_an_object_are_samples(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    nifti.save_case("b", cube(first=0, last=0))
+    dataset = NiftiSlices(*nifti.patterns)
+    assert [sample.name for sample in dataset] == [
+        "a_axial_002", "a_axial_003", "a_axial_004", "a_axial_005", "b_axial_000",
+    ]  # fmt: skip
+    sample = dataset[0]
+    assert sample.image.shape == (10, 12, 3) and sample.class_names == ("label_1",)
+    assert sample.masks.sum() == 36 and sample.pixel_mm == (1.0, 1.0)
+
+
+def test_image_and_mask_of_a_sample_show_the_same_voxels(nifti: Any) -> None:
+    label = np.random.default_rng(0).random((12, 10, 8)) > 0.7
+    affine = nifti.affine("PIR", spacing_mm=(1.5, 1.5, 1.5))
+    nifti.save("a/image.nii.gz", np.where(label, 900, 100).astype(np.int16), affine)
+    nifti.save("a/label.nii.gz", label.astype(np.uint8), affine)
+    for axis in ("axial", "coronal", "sagittal"):
+        for sample in NiftiSlices(*nifti.patterns, axis=axis):
+            assert torch.equal(sample.image[..., 0] > 128, sample.masks[0])
+
+
+def test_samples_in_another_orientation_are_the_same_pictures(nifti: Any) -> None:
+    voxels = np.random.default_rng(0).integers(0, 999, (12, 10, 8)).astype(np.int16)
+    nifti.save("a/image.nii.gz", voxels, nifti.affine("RAS"))
+    nifti.save("a/label.nii.gz", cube(), nifti.affine("RAS"))
+    nifti.save("b/image.nii.gz", voxels[::-1, :, ::-1].swapaxes(0, 2), nifti.affine("IAL"))
+    nifti.save("b/label.nii.gz", cube()[::-1, :, ::-1].swapaxes(0, 2), nifti.affine("IAL"))
+    samples = list(NiftiSlices(*nifti.patterns))
+    for first, second in zip(samples[:4], samples[4:], strict=True):
+        assert torch.equal(first.image, second.image) and torch.equal(first.masks, second.masks)
+
+
+def test_anisotropic_slices_have_square_pixels_and_write_back_exactly(nifti: Any) -> None:
+    affine = nifti.affine("LPS", spacing_mm=(1.0, 1.0, 3.0))
+    nifti.save_case("a", cube(), affine)
+    dataset = NiftiSlices(*nifti.patterns, axis="coronal")
+    assert dataset[0].image.shape == (24, 12, 3) and dataset[0].pixel_mm == pytest.approx((1.0, 1.0))
+    grid = dataset.volumes[0].grid
+    pictures = {
+        entry.index: sample.masks[0].numpy().astype(np.uint8)
+        for entry, sample in zip(dataset.entries, dataset, strict=True)
+    }
+    import nibabel
+
+    written = nibabel.load(write_label_volume(nifti.folder / "out" / "label.nii.gz", pictures, grid=grid))
+    assert np.array_equal(np.asanyarray(written.dataobj), cube())
+    assert np.array_equal(written.affine, affine)
+
+
+def test_an_image_without_a_label_and_a_label_without_an_image_are_named(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    nifti.save("b/image.nii.gz", cube())
+    nifti.save("c/label.nii.gz", cube())
+    with pytest.raises(ValueError, match="b/image.nii.gz has no label; .*c/label.nii.gz has no image"):
+        NiftiSlices(*nifti.patterns)
+
+
+def test_an_unlabelled_series_is_left_out_with_a_warning(nifti: Any, caplog: pytest.LogCaptureFixture) -> None:
+    nifti.save_case("a", cube())
+    nifti.save("series/image.nii.gz", np.zeros((4, 4, 4, 3), dtype=np.int16))
+    assert len(NiftiSlices(*nifti.patterns).volumes) == 1
+    assert "series/image.nii.gz is a 4-D series without a label" in caplog.text
+    with pytest.raises(ValueError, match="series/image.nii.gz has no label"):
+        NiftiSlices(*nifti.patterns, volume_index=0)
+
+
+def test_a_labelled_series_needs_a_volume_index(nifti: Any) -> None:
+    nifti.save("a/image.nii.gz", np.stack([cube() * 9, cube() * 0], axis=-1))
+    nifti.save("a/label.nii.gz", cube())
+    with pytest.raises(ValueError, match="a/image.nii.gz.*volume_index=0 ... 1"):
+        NiftiSlices(*nifti.patterns)
+    assert NiftiSlices(*nifti.patterns, volume_index=0)[0].image.max() == 255
+    assert NiftiSlices(*nifti.patterns, volume_index=1)[0].image.max() == 0
+
+
+def test_a_label_on_another_grid_is_refused_at_construction(nifti: Any) -> None:
+    nifti.save("a/image.nii.gz", cube(), nifti.affine("LPS"))
+    nifti.save("a/label.nii.gz", cube(), nifti.affine("LAS"))
+    with pytest.raises(ValueError, match="a/label.nii.gz on the grid of its image .*a/image.nii.gz"):
+        NiftiSlices(*nifti.patterns)
+
+
+def test_empty_labels_are_counted_in_a_warning(nifti: Any, caplog: pytest.LogCaptureFixture) -> None:
+    nifti.save_case("a", cube())
+    nifti.save_case("b", cube() * 0)
+    assert len(NiftiSlices(*nifti.patterns)) == 4
+    assert "1 of 2 label volumes hold no object" in caplog.text and "b/label.nii.gz" in caplog.text
+
+
+def test_no_object_at_all_is_an_error_that_says_what_was_found(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    with pytest.raises(ValueError, match=r"label values found: \[1\].*min_area_px=37"):
+        NiftiSlices(*nifti.patterns, objects=ObjectRule(min_area_px=37))
+    with pytest.raises(ValueError, match="none remains"):
+        NiftiSlices(*nifti.patterns, slices=(6, 8))
+
+
+def test_a_class_that_never_occurs_is_warned_about(nifti: Any, caplog: pytest.LogCaptureFixture) -> None:
+    nifti.save_case("a", cube())
+    NiftiSlices(*nifti.patterns, objects=ObjectRule(classes={"cord": 1, "lesion": [7, 8]}))
+    assert "Class 'lesion' (7, 8) occurs in no label" in caplog.text and "'cord'" not in caplog.text
+
+
+def test_construction_reads_no_image(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    image = nifti.folder / "a/image.nii.gz"
+    dataset = NiftiSlices(*nifti.patterns)
+    image.unlink()
+    with pytest.raises(ValueError, match="a/image.nii.gz"):
+        dataset[0]
+
+
+def test_decoded_volumes_are_kept_within_the_limit(nifti: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    for case in "abc":
+        nifti.save_case(case, cube((64, 64, 64), first=0, last=0))  # 0.5 MiB decoded, image and label
+    dataset = NiftiSlices(*nifti.patterns, cache_mib=1)
+    reads = count_reads(monkeypatch)
+    for index in (0, 0, 1, 0, 1):
+        dataset[index]
+    assert reads == ["a", "b"]
+    for index in (2, 1, 0):
+        dataset[index]
+    assert reads == ["a", "b", "c", "a"]
+
+
+def test_one_volume_is_kept_even_beyond_the_limit(nifti: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    nifti.save_case("a", cube())
+    dataset = NiftiSlices(*nifti.patterns, cache_mib=0)
+    reads = count_reads(monkeypatch)
+    list(dataset)
+    assert reads == ["a"]
+
+
+def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    from sam_ft.data.nifti import slices
+
+    reads: list[str] = []
+    original = slices.read_pictures
+
+    def counted(path: Path, **options: Any) -> np.ndarray:
+        reads.append(path.parent.name)
+        return original(path, **options)
+
+    monkeypatch.setattr(slices, "read_pictures", counted)
+    return reads
+
+
+def test_a_pickled_data_set_leaves_decoded_volumes_behind(nifti: Any) -> None:
+    nifti.save_case("a", cube((64, 64, 64)))
+    dataset = NiftiSlices(*nifti.patterns)
+    expected = dataset[0]
+    pickled = pickle.dumps(dataset)
+    assert len(pickled) < 20_000
+    assert torch.equal(pickle.loads(pickled)[0].image, expected.image)
+
+
+def test_any_slice_can_be_shown_also_without_objects(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    dataset = NiftiSlices(*nifti.patterns)
+    entry = type(dataset.entries[0])(volume=0, index=7)
+    assert dataset.picture(entry).shape == (10, 12, 3)
+
+
+def test_slices_are_fractions_or_indices() -> None:
+    assert slice_range(None, num_slices=10) == range(10)
+    assert slice_range([0.2, 0.5], num_slices=10) == range(2, 5)
+    assert slice_range((3, 99), num_slices=10) == range(3, 10)
+    for wrong in ([0.5, 0.2], [0.0, 1.5], [1, 0.5], [3], [-1, 4]):
+        with pytest.raises(ValueError, match="two fractions"):
+            slice_range(wrong, num_slices=10)
+
+
+def test_volumes_of_one_patient_stay_together(nifti: Any) -> None:
+    for patient in ("p1", "p2", "p3"):
+        for session in ("s1", "s2"):
+            nifti.save_case(f"{patient}/{session}", cube())
+    patterns = f"{nifti.folder}/*/*/image.nii.gz", f"{nifti.folder}/*/*/label.nii.gz"
+    splits = nifti_splits(*patterns, split=GroupSplit(val=["p2"], test=0.3))
+    patients = [
+        {sample.name[:2] for sample in part} for part in (splits.train, splits.val, splits.test) if part is not None
+    ]
+    assert patients[1] == {"p2"} and len(patients[0]) == len(patients[2]) == 1
+    assert patients[0] | patients[1] | patients[2] == {"p1", "p2", "p3"}
+
+
+def test_slabs_of_one_volume_do_not_touch(nifti: Any) -> None:
+    nifti.save_case("a", cube((12, 10, 40), first=0, last=39), nifti.affine("LPS", spacing_mm=(1, 1, 2)))
+    split = SlabSplit(val=(0.25, 0.5), test=None, gap_mm=5)
+    splits = nifti_splits(*nifti.patterns, split=split)
+    assert [entry.index for entry in splits.val.entries] == list(range(10, 20))
+    assert [entry.index for entry in splits.train.entries] == [*range(7), *range(23, 40)]  # 5 mm: 3 slices
+    assert splits.test is None
+
+
+def test_a_single_volume_is_not_split_by_groups(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    with pytest.raises(ValueError, match="data/split=slabs"):
+        nifti_splits(*nifti.patterns, split=GroupSplit())
+
+
+@pytest.mark.data
+def test_the_spinal_cord_volumes_of_six_orientations_become_slices(
+    data_folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    folder = data_folder / "volumes" / "spine_mri"
+    with caplog.at_level(logging.INFO):
+        dataset = NiftiSlices(f"{folder}/*/image.nii.gz", f"{folder}/*/label_cord.nii.gz")
+    assert [volume.name for volume in dataset.volumes] == ["mt1", "pam50_small", "t1", "t2", "t2_lesion", "t2s"]
+    assert "dmri_4d" in caplog.text and "440 of 520 slices in 6 volumes" in caplog.text
+    first = {entry.volume: index for index, entry in reversed(list(enumerate(dataset.entries)))}
+    for index in first.values():
+        rows, columns = dataset[index].masks[0].nonzero(as_tuple=True)
+        height, width = dataset[index].image.shape[:2]
+        assert 0.2 < columns.float().mean() / width < 0.8 and 0.2 < rows.float().mean() / height < 0.8
+
+
+@pytest.mark.data
+@pytest.mark.parametrize(
+    "case, message",
+    [("same_shape_flipped", "image axes LPS, label axes LAS"), ("other_grid", r"image \(320, 320, 26\)")],
+)
+def test_labels_of_another_grid_in_real_volumes_are_refused(data_folder: Path, case: str, message: str) -> None:
+    folder = data_folder / "volumes" / "mismatch" / case
+    with pytest.raises(ValueError, match=message):
+        NiftiSlices(f"{folder}/image.nii.gz", f"{folder}/label.nii.gz")
+
+
+@pytest.mark.data
+@pytest.mark.parametrize("case, axes", [("t2", "PSR"), ("t2s", "LAS"), ("t2_lesion", "PSR")])
+def test_real_labels_write_back_onto_their_exact_grid(data_folder: Path, tmp_path: Path, case: str, axes: str) -> None:
+    import nibabel
+
+    folder = data_folder / "volumes" / "spine_mri" / case
+    rule = ObjectRule(min_area_px=1)
+    for axis in ("axial", "sagittal"):
+        dataset = NiftiSlices(f"{folder}/image.nii.gz", f"{folder}/label_cord.nii.gz", axis=axis, objects=rule)
+        pictures = {
+            entry.index: sample.masks[0].numpy().astype(np.uint8)
+            for entry, sample in zip(dataset.entries, dataset, strict=True)
+        }
+        path = write_label_volume(tmp_path / "cord.nii.gz", pictures, grid=dataset.volumes[0].grid)
+        written, image = nibabel.load(path), nibabel.load(folder / "image.nii.gz")
+        label = nibabel.load(folder / "label_cord.nii.gz")
+        assert np.array_equal(np.asanyarray(written.dataobj), np.rint(np.asanyarray(label.dataobj)))
+        assert np.array_equal(written.affine, image.affine) and written.shape == image.shape
+        for field in ("qform_code", "sform_code", "pixdim", "quatern_b", "qoffset_x", "srow_x", "xyzt_units"):
+            assert np.array_equal(written.header[field], image.header[field]), field
+        assert "".join(nibabel.aff2axcodes(written.affine)) == axes

@@ -1,0 +1,85 @@
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from sam_ft.data.augment import AlbumentationsPipeline, augmentation
+
+
+@pytest.fixture
+def picture() -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(0)
+    image = random.integers(0, 256, (24, 32, 3)).astype(np.uint8)
+    return image, (random.random((3, 24, 32)) > 0.5).astype(np.uint8)
+
+
+def test_none_is_no_augmentation_and_unknown_names_list_the_known() -> None:
+    assert augmentation("none") is None
+    with pytest.raises(ValueError, match="none, light, medical.*'heavy'"):
+        augmentation("heavy")
+
+
+@pytest.mark.parametrize("name", ["light", "medical"])
+def test_equal_seeds_give_equal_pictures_whatever_came_before(
+    name: str, picture: tuple[np.ndarray, np.ndarray]
+) -> None:
+    augment = augmentation(name)
+    assert augment is not None
+    first = [augment(*picture, seed=seed) for seed in range(12)]
+    for seed in reversed(range(12)):
+        image, masks = augment(*picture, seed=seed)
+        assert np.array_equal(image, first[seed][0]) and np.array_equal(masks, first[seed][1])
+        assert image.dtype == np.uint8 and set(np.unique(masks)) <= {0, 1} and len(masks) == 3
+    assert len({image.tobytes() for image, _ in first}) > 8
+
+
+def test_the_source_is_left_as_it_was(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    image, masks = picture[0].copy(), picture[1].copy()
+    augment = augmentation("medical")
+    assert augment is not None
+    for seed in range(10):
+        augment(image, masks, seed=seed)
+    assert np.array_equal(image, picture[0]) and np.array_equal(masks, picture[1])
+
+
+def test_transforms_of_one_pipeline_draw_independently() -> None:
+    import albumentations
+
+    augment = AlbumentationsPipeline([albumentations.HorizontalFlip(p=0.5), albumentations.VerticalFlip(p=0.5)])
+    image = np.zeros((4, 4, 3), dtype=np.uint8)
+    image[0, 0] = 255
+    corners = {(0, 0): 0, (0, 3): 0, (3, 0): 0, (3, 3): 0}
+    for seed in range(400):
+        changed, _ = augment(image, np.zeros((0, 4, 4), np.uint8), seed=seed)
+        row, column = np.argwhere(changed[..., 0])[0]
+        corners[row, column] += 1
+    assert min(corners.values()) > 65  # 100 each, deviation 8.7; one shared stream would leave two at 0
+
+
+def test_medical_never_turns_the_patient_upside_down() -> None:
+    augment = augmentation("medical")
+    assert augment is not None
+    top = np.zeros((1, 64, 64), dtype=np.uint8)
+    top[:, :32] = 1
+    for seed in range(60):
+        _, masks = augment(np.zeros((64, 64, 3), np.uint8), top, seed=seed)
+        assert masks[0, :16, 16:48].sum() > masks[0, 48:, 16:48].sum()
+
+
+def test_importing_the_package_asks_no_network_and_leaves_the_environment_alone() -> None:
+    program = (
+        "import os, socket\n"
+        "def refuse(*args, **kwargs): raise SystemExit('asked the network')\n"
+        "socket.getaddrinfo = socket.socket.connect = refuse\n"
+        "import sam_ft.data.augment, sys\n"
+        "assert 'albumentations' not in sys.modules\n"
+        "sam_ft.data.augment.augmentation('light')\n"
+        "assert 'albumentations' in sys.modules and 'NO_ALBUMENTATIONS_UPDATE' not in os.environ\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "NO_ALBUMENTATIONS_UPDATE"}
+    result = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, text=True)
+    assert result.returncode == 0, result.stderr

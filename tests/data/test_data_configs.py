@@ -1,0 +1,97 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import OmegaConf
+from PIL import Image
+
+from sam_ft.data.splits import DataSplits
+
+CONFIGS = Path(__file__).parents[2] / "configs" / "data"
+
+
+def build(name: str, *overrides: str) -> DataSplits:
+    with initialize_config_dir(str(CONFIGS), version_base=None):
+        splits = instantiate(compose(name, list(overrides)))
+    assert isinstance(splits, DataSplits)
+    return splits
+
+
+def test_every_data_config_has_a_test() -> None:
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"nifti", "image_mask", "synthetic", "brain"}
+
+
+def test_nifti_config_builds_parts_of_volumes(nifti: Any) -> None:
+    for case in "abc":
+        nifti.save_case(case, np.ones((6, 6, 6), dtype=np.uint8))
+    images, labels = nifti.patterns
+    splits = build("nifti", f"images='{images}'", f"labels='{labels}'", "window=[40,400]", "slices=[0.0,0.5]")
+    assert splits.test is not None
+    assert len(splits.train) == len(splits.val) == len(splits.test) == 3
+    splits = build("nifti", f"images='{images}'", f"labels='{labels}'", "split.val=[b]", "split.test=0",
+                   "objects.kind=components", "objects.classes={cube: 1, all: [1, 2]}")  # fmt: skip
+    assert splits.val[0].name == "b_axial_000" and splits.val[0].class_names == ("cube", "all")
+
+
+def test_nifti_config_takes_slabs_instead_of_volumes(nifti: Any) -> None:
+    nifti.save_case("a", np.ones((4, 4, 50), dtype=np.uint8))
+    images, labels = nifti.patterns
+    splits = build("nifti", "split=slabs", f"images='{images}'", f"labels='{labels}'", "split.test=null")
+    assert len(splits.val) == 4 and len(splits.train) == 50 - 4 - 10
+
+
+def test_brain_config_holds_out_slabs(nifti: Any) -> None:
+    label = np.full((24, 100, 24), 1, dtype=np.uint8)
+    label[:12] = 2
+    nifti.save_case("brain", label)
+    splits = build("brain", f"images={nifti.folder}/brain/image.nii.gz", f"labels={nifti.folder}/brain/label.nii.gz")
+    assert splits.test is not None
+    assert len(splits.val) == 8 and len(splits.test) == 15
+    assert splits.val[0].class_names == ("grey", "white", "brain")
+
+
+def test_image_mask_config_reads_a_root(tmp_path: Path) -> None:
+    for part in ("train", "val", "test"):
+        for kind, pixels in (("images", np.zeros((4, 4, 3), np.uint8)), ("labels", np.ones((4, 4), np.uint8))):
+            (tmp_path / part / kind).mkdir(parents=True)
+            Image.fromarray(pixels).save(tmp_path / part / kind / "a.png")
+    splits = build("image_mask", f"root={tmp_path}", "class_name=cell")
+    assert splits.test is not None and splits.test[0].class_names == ("cell",)
+
+
+def test_synthetic_config_builds() -> None:
+    assert len(build("synthetic", "num_train=3", "image_size=32").train) == 3
+
+
+@pytest.mark.parametrize("name, missing", [("nifti", {"images", "labels"}), ("image_mask", {"root"})])
+def test_only_what_must_be_given_is_missing(name: str, missing: set[str]) -> None:
+    with initialize_config_dir(str(CONFIGS), version_base=None):
+        assert OmegaConf.missing_keys(compose(name)) == missing
+
+
+def test_the_split_is_chosen_by_one_override_of_a_program(nifti: Any, tmp_path: Path) -> None:
+    nifti.save_case("a", np.ones((4, 4, 50), dtype=np.uint8))
+    (tmp_path / "program").mkdir()
+    (tmp_path / "program" / "fit.yaml").write_text(
+        f"hydra:\n  searchpath: [file://{CONFIGS.parent}]\ndefaults:\n  - data: synthetic\n  - _self_\n"
+    )
+    images, labels = nifti.patterns
+    with initialize_config_dir(str(tmp_path / "program"), version_base=None):
+        overrides = ["data=nifti", "data/split=slabs", f"data.images={images}", f"data.labels={labels}"]
+        config = compose("fit", overrides)
+    splits = instantiate(config.data)
+    assert len(splits.val) == 4
+
+
+@pytest.mark.data
+def test_the_spinal_cord_command_builds_its_data(data_folder: Path) -> None:
+    folder = data_folder / "volumes" / "spine_mri"
+    splits = build("nifti", f"images={folder}/*/image.nii.gz", f"labels={folder}/*/label_cord.nii.gz")
+    assert splits.test is not None
+    volumes = [{sample.name.split("_axial")[0] for sample in part} for part in (splits.train, splits.val, splits.test)]
+    assert [len(names) for names in volumes] == [4, 1, 1] and len(set.union(*volumes)) == 6

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+
+from sam_ft.masks.distance import centre_point, distance_to_boundary
+
+
+def brute_force(mask: Tensor) -> Tensor:
+    """The definition: pad by one, and take the smallest distance to any false pixel."""
+    padded = torch.nn.functional.pad(mask, (1, 1, 1, 1))
+    false = (~padded).nonzero().float()
+    result = torch.zeros(padded.shape)
+    for row, column in padded.nonzero().tolist():
+        result[row, column] = (false - torch.tensor([row, column])).norm(dim=1).min()
+    return result[1:-1, 1:-1]
+
+
+def random_blobs(*, seed: int) -> Tensor:
+    noise = torch.rand(2, 3, 1, 14, 17, generator=torch.Generator().manual_seed(seed)).flatten(0, 1)
+    smooth = torch.nn.functional.avg_pool2d(noise, 3, stride=1, padding=1)
+    return (smooth > 0.45).reshape(2, 3, 14, 17)
+
+
+def test_distances_of_a_square_by_hand() -> None:
+    mask = torch.zeros(5, 6, dtype=torch.bool)
+    mask[1:4, 2:5] = True
+    assert distance_to_boundary(mask)[1:4, 2:5].tolist() == [[1, 1, 1], [1, 2, 1], [1, 1, 1]]
+
+
+def test_the_border_of_the_image_is_a_boundary() -> None:
+    assert distance_to_boundary(torch.ones(3, 4, dtype=torch.bool)).tolist() == [[1, 1, 1, 1], [1, 2, 2, 1], [1] * 4]
+
+
+def test_distances_equal_the_definition_for_random_masks() -> None:
+    masks = random_blobs(seed=0)
+    distances = distance_to_boundary(masks)
+    assert masks.float().mean() > 0.3
+    for mask, distance in zip(masks.flatten(0, 1), distances.flatten(0, 1), strict=True):
+        torch.testing.assert_close(distance, brute_force(mask))
+
+
+def test_centre_is_the_deepest_pixel_and_first_of_equals() -> None:
+    masks = random_blobs(seed=1)
+    points, depths = centre_point(masks)
+    for mask, (x, y), depth in zip(masks.flatten(0, 1), points.flatten(0, 1).long(), depths.flatten(), strict=True):
+        distances = distance_to_boundary(mask)
+        assert depth == distances.max()
+        assert y * mask.shape[1] + x == distances.flatten().argmax()
+
+
+def test_of_two_equal_centres_the_upper_left_one_is_taken() -> None:
+    mask = torch.zeros(5, 9, dtype=torch.bool)
+    mask[1:4, 1:4] = mask[1:4, 5:8] = True
+    point, depth = centre_point(mask)
+    assert (point.tolist(), depth.item()) == ([2, 2], 2)
+
+
+def test_an_empty_mask_has_depth_zero() -> None:
+    points, depths = centre_point(torch.zeros(2, 3, 3, dtype=torch.bool))
+    assert depths.tolist() == [0, 0]
+    assert points.tolist() == [[0, 0], [0, 0]]
+    assert not distance_to_boundary(torch.zeros(3, 3, dtype=torch.bool)).any()
+
+
+def test_no_masks_give_no_centres() -> None:
+    points, depths = centre_point(torch.zeros(0, 3, 3, dtype=torch.bool))
+    assert (points.shape, depths.shape) == ((0, 2), (0,))
+
+
+def test_what_is_not_bool_is_refused() -> None:
+    with pytest.raises(ValueError, match="Expected `masks`"):
+        distance_to_boundary(torch.zeros(4, 4))

@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image
+
+from sam_ft.transforms import (
+    CT_WINDOWS,
+    PIXEL_MEAN,
+    PIXEL_STD,
+    Frame,
+    foreground_voxels,
+    nearest_indices,
+    percentile_range,
+    rescale,
+    resolve_window,
+    window,
+)
+
+sizes = st.integers(1, 300)
+quick = settings(max_examples=40, deadline=None)
+
+
+def test_longest_side_fills_the_frame_and_the_other_is_rounded_half_up() -> None:
+    assert Frame((1200, 1800), 1024).input_size == (683, 1024)  # 682.67
+    assert Frame((50, 100), 25).input_size == (13, 25)  # 12.5, as segment_anything's int(x + 0.5)
+    assert Frame((1, 5000), 64).input_size == (1, 64)  # 0.01: never empty
+
+
+@quick
+@given(sizes, sizes, st.sampled_from([16, 64, 257]))
+def test_points_and_boxes_come_back_from_the_frame(height: int, width: int, image_size: int) -> None:
+    frame = Frame((height, width), image_size)
+    boxes = torch.rand(3, 4, dtype=torch.float64) * max(height, width)
+    torch.testing.assert_close(frame.boxes_to_source(frame.boxes_to_frame(boxes)), boxes)
+    torch.testing.assert_close(frame.points_to_source(frame.points_to_frame(boxes[:, :2])), boxes[:, :2])
+
+
+def test_points_scale_x_by_the_width_and_y_by_the_height() -> None:
+    frame = Frame((50, 100), 25)  # resized to 13 x 25
+    point = frame.points_to_frame(torch.tensor([[40, 10]]))
+    torch.testing.assert_close(point, torch.tensor([[40 * 25 / 100, 10 * 13 / 50]]))
+    box = frame.boxes_to_frame(torch.tensor([40.0, 10.0, 80.0, 20.0]))
+    torch.testing.assert_close(box, torch.tensor([10.0, 2.6, 20.0, 5.2]))
+
+
+def test_image_is_resized_as_pil_does_normalised_and_then_padded_with_zeros() -> None:
+    image = torch.randint(0, 256, (30, 50, 3), dtype=torch.uint8)
+    result = Frame((30, 50), 20).image_to_frame(image)
+    resized = np.array(Image.fromarray(image.numpy()).resize((20, 12), Image.Resampling.BILINEAR), dtype=np.float32)
+    expected = (resized - np.float32(PIXEL_MEAN)) / np.float32(PIXEL_STD)
+    assert result.shape == (3, 20, 20) and result.dtype == torch.float32
+    torch.testing.assert_close(result[:, :12], torch.from_numpy(expected).permute(2, 0, 1))
+    assert (result[:, 12:] == 0).all()
+
+
+def test_image_of_another_size_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"\(30, 50, 3\)"):
+        Frame((30, 50), 20).image_to_frame(torch.zeros(50, 30, 3, dtype=torch.uint8))
+
+
+@quick
+@given(sizes, sizes)
+def test_masks_enlarged_into_the_frame_come_back_exactly(height: int, width: int) -> None:
+    frame = Frame((height, width), 300)
+    masks = torch.rand(2, height, width) > 0.5
+    in_frame = frame.masks_to_frame(masks)
+    rows = nearest_indices(frame.input_size[0], height)
+    columns = nearest_indices(frame.input_size[1], width)
+    assert torch.equal(in_frame[:, rows][:, :, columns], masks)
+    assert not in_frame[:, frame.input_size[0] :].any() and not in_frame[:, :, frame.input_size[1] :].any()
+
+
+def test_no_masks_give_no_masks() -> None:
+    assert Frame((3, 4), 8).masks_to_frame(torch.zeros(0, 3, 4, dtype=torch.bool)).shape == (0, 8, 8)
+
+
+def test_logits_return_to_the_source_as_segment_anything_does_it() -> None:
+    frame = Frame((30, 50), 64)
+    logits = torch.randn(2, 3, 16, 16)
+    expected = torch.nn.functional.interpolate(logits, (64, 64), mode="bilinear", align_corners=False)
+    expected = torch.nn.functional.interpolate(expected[..., :38, :64], (30, 50), mode="bilinear", align_corners=False)
+    torch.testing.assert_close(frame.logits_to_source(logits), expected)
+    torch.testing.assert_close(frame.logits_to_source(logits[0, 0]), expected[0, 0])
+    assert frame.logits_to_source(logits[:, :0]).shape == (2, 0, 30, 50)
+
+
+def test_a_mask_survives_the_way_into_the_frame_and_back_as_logits() -> None:
+    frame = Frame((60, 40), 64)
+    mask = torch.zeros(1, 60, 40, dtype=torch.bool)
+    mask[:, 10:40, 5:30] = True
+    logits = frame.masks_to_frame(mask).float() * 20 - 10
+    back = frame.logits_to_source(logits) > 0
+    assert (back & mask).sum() / (back | mask).sum() > 0.97
+
+
+def test_window_maps_its_ends_to_0_and_255_and_clips_beyond() -> None:
+    values = np.array([-2000.0, -160.0, 40.0, 240.0, 3000.0, np.nan, np.inf, -np.inf])
+    result = window(values, level=40, width=400)
+    assert result.dtype == np.uint8
+    assert result.tolist() == [0, 0, 128, 255, 255, 0, 255, 0]
+
+
+def test_lung_window_is_the_one_that_shows_lung_tissue() -> None:
+    assert CT_WINDOWS["lung"] == (-600, 1500) and CT_WINDOWS["abdomen"] == (40, 400)
+
+
+def test_window_names_resolve_and_unknown_ones_list_the_known() -> None:
+    assert resolve_window("bone") == (400, 1800)
+    assert resolve_window([50, 350]) == (50.0, 350.0)
+    with pytest.raises(ValueError, match="abdomen, bone, brain.*'bones'"):
+        resolve_window("bones")
+    with pytest.raises(ValueError, match="pair"):
+        resolve_window((40, 0))
+
+
+def test_foreground_leaves_out_the_value_that_the_corners_share() -> None:
+    volume = np.full((6, 6, 6), -3.5)
+    volume[2:4, 2:4, 2:4] = np.arange(8).reshape(2, 2, 2)
+    assert sorted(foreground_voxels(volume)) == list(range(8))
+
+
+def test_foreground_of_a_volume_without_constant_ground_is_everything_finite() -> None:
+    volume = np.arange(27.0).reshape(3, 3, 3)
+    volume[1, 1, 1] = np.nan
+    assert foreground_voxels(volume).size == 26
+    assert foreground_voxels(np.zeros((2, 2, 2))).size == 8
+
+
+def test_percentiles_ignore_the_ground() -> None:
+    volume = np.zeros((10, 10, 12))
+    volume[:, :, 1:11] = np.arange(1, 1001).reshape(10, 10, 10)
+    assert percentile_range(volume, lower=0, upper=100) == (1, 1000)
+    low, high = percentile_range(volume)
+    assert low == pytest.approx(1 + 999 * 0.005) and high == pytest.approx(1 + 999 * 0.995)
+
+
+def test_a_foreground_of_one_value_still_stands_out() -> None:
+    volume = np.zeros((10, 10, 10))
+    volume[5, 5, 5] = 7
+    assert percentile_range(volume) == (0, 7)
+
+
+def test_rescaling_a_constant_volume_gives_black() -> None:
+    assert rescale(np.full((2, 2), 7.0), low=7, high=7).tolist() == [[0, 0], [0, 0]]
