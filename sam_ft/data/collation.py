@@ -118,6 +118,18 @@ def collate(prepared: Sequence[PreparedSample]) -> Batch:
     return Batch(images=images, masks=masks, valid=valid, samples=tuple(item.sample for item in prepared))
 
 
+def whole_batches(
+    samples: SampleDataset, *, image_size: int, batch_size: int = 4, num_workers: int = 0
+) -> torch.utils.data.DataLoader[PreparedSample]:
+    """Batches for measuring: every sample in order, with every object and without augmentation."""
+    return torch.utils.data.DataLoader(
+        PreparedSamples(samples, Prepare(image_size)),
+        batch_size=batch_size,
+        collate_fn=collate,
+        num_workers=num_workers,
+    )
+
+
 def _visible(masks: Tensor) -> Tensor:
     """(N, H, W) -> the indices of the masks that have a pixel."""
     return masks.flatten(1).any(dim=1).nonzero().flatten()

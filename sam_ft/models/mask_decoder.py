@@ -5,6 +5,8 @@ Source: Kirillov et al. 2023 (SAM), section 3 and appendix A. Parameter names ar
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -55,12 +57,12 @@ class MaskDecoder(nn.Module):
         """
         batch, objects = prompts.sparse.shape[:2]
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)
-        present = F.pad(prompts.present, (len(output_tokens), 0), value=True)
+        tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, 5 + T, C)
+        present = F.pad(prompts.present, (len(output_tokens), 0), value=True)  # (B, N, 5 + T)
         image = (features[:, None] + prompts.dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
         tokens, image = self.transformer(tokens, present, image, image_pe.flatten(1).T)
         chosen = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}[multimask_output]
-        mask_tokens = tokens[:, :, 1 : 1 + NUM_MASK_TOKENS]
+        mask_tokens = tokens[:, :, 1 : 1 + NUM_MASK_TOKENS]  # (B, N, 4, C)
         kernels = torch.stack(
             [mlp(mask_tokens[:, :, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)][chosen], dim=-1
         )  # (B, N, C / 8, M)
@@ -78,15 +80,17 @@ class MaskDecoder(nn.Module):
         (B, N, h * w, C), (B, N, C / 8, M) -> (B, N, M, 4 h, 4 w).
         """
         first, norm, activation, second, last_activation = self.output_upscaling
-        x = activation(norm.channels_last(_children(first, image)))  # (B, N, h * w, 4, C / 4)
-        x = last_activation(_children(second, x)).flatten(2, 4)  # (B, N, h * w * 16, C / 8)
+        x = _children(cast(nn.ConvTranspose2d, first), image)  # (B, N, h * w, 4, C / 4)
+        x = activation(cast(LayerNorm2d, norm).channels_last(x))
+        x = last_activation(_children(cast(nn.ConvTranspose2d, second), x)).flatten(2, 4)  # (B, N, h * w * 16, C / 8)
         masks = (x @ kernels).unflatten(2, (*size, 2, 2, 2, 2))  # (B, N, h, w, y, x, yy, xx, M)
         height, width = size
-        return masks.permute(0, 1, 8, 2, 4, 6, 3, 5, 7).reshape(*kernels.shape[:2], -1, 4 * height, 4 * width)
+        masks = masks.permute(0, 1, 8, 2, 4, 6, 3, 5, 7)  # (B, N, M, h, y, yy, w, x, xx)
+        return masks.reshape(*masks.shape[:3], 4 * height, 4 * width)  # (B, N, M, 4 h, 4 w)
 
 
-def _children(convolution: nn.Module, x: Tensor) -> Tensor:
+def _children(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:
     """A transposed convolution of kernel and stride 2 as a linear map: (..., C) -> (..., 4, C')."""
     weight = convolution.weight.permute(2, 3, 1, 0).flatten(0, 2)  # (2 * 2 * C', C)
-    bias = convolution.bias.repeat(4)
-    return F.linear(x, weight, bias).unflatten(-1, (4, -1))
+    bias = None if convolution.bias is None else convolution.bias.repeat(4)
+    return F.linear(x, weight, bias).unflatten(-1, (4, -1))  # (..., 4, C')

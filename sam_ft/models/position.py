@@ -19,8 +19,11 @@ class FourierPosition(nn.Module):
 
     def forward(self, positions_xy: Tensor) -> Tensor:
         """(..., 2) positions between 0 and 1 -> (..., C)."""
-        angles = 2 * math.pi * ((2 * positions_xy - 1) @ self.positional_encoding_gaussian_matrix)
-        return torch.cat([angles.sin(), angles.cos()], dim=-1)
+        frequencies = 2 * math.pi * self.positional_encoding_gaussian_matrix
+        x, y = (2 * positions_xy - 1).split(1, dim=-1)  # (..., 1) each
+        # Not a matrix product: under autocast that would be bfloat16's, in which pixels next to each other are one.
+        angles = x * frequencies[0] + y * frequencies[1]  # (..., C / 2)
+        return torch.cat([angles.sin(), angles.cos()], dim=-1)  # (..., C)
 
     def grid(self, size: tuple[int, int]) -> Tensor:
         """The positions of the centres of a (h, w) grid of cells: (C, h, w)."""
@@ -56,11 +59,11 @@ def relative_position_bias(queries: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor
             f"but got {len(rel_pos_h)} and {len(rel_pos_w)}."
         )
     batch, heads, area, depth = queries.shape
-    grid = queries.view(batch, heads, height, width, depth)
+    grid = queries.view(batch, heads, height, width, depth)  # (B, heads, h, w, d)
     rows = torch.einsum("bnhwd,hkd->bnhwk", grid, rel_pos_h[_distances(height, rel_pos_h.device)]).contiguous()
     columns = torch.einsum("bnhwd,wkd->bnhwk", grid, rel_pos_w[_distances(width, rel_pos_w.device)]).contiguous()
     bias = rows[..., :, None] + columns[..., None, :]  # (B, heads, h, w, h, w)
-    return bias.view(batch, heads, area, area)
+    return bias.view(batch, heads, area, area)  # (B, heads, h * w, h * w)
 
 
 def _distances(length: int, device: torch.device) -> Tensor:

@@ -6,6 +6,7 @@ Source: Kirillov et al. 2023 (SAM), section 3 and appendix A. Parameter names ar
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -73,25 +74,33 @@ class PromptEncoder(nn.Module):
         return PromptEmbedding(sparse=sparse, present=mask, dense=self._embed_masks(prompts))
 
     def _with_padding_token(self, points: Tensor, labels: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
-        """SAM appends its not-a-point token to an object's points unless the object also has a box."""
+        """SAM appends its not-a-point token to an object's points unless the object also has a box.
+
+        (B, N, K, 2), (B, N, K) -> (B, N, K + 1, 2), (B, N, K + 1).
+        """
         needs_padding = (labels != ABSENT).any(dim=-1, keepdim=True)  # (B, N, 1)
         if prompts.boxes is not None:
             needs_padding = needs_padding & ~_given(prompts.boxes, prompts.has_box)[..., None]
         padding = torch.where(needs_padding, NOT_A_POINT, ABSENT).to(labels.dtype)
-        return torch.cat([points, torch.zeros_like(points[:, :, :1])], dim=2), torch.cat([labels, padding], dim=2)
+        origin = points.new_zeros(*points.shape[:2], 1, 2)  # has no meaning: the token has no position
+        return torch.cat([points, origin], dim=2), torch.cat([labels, padding], dim=2)
 
     def _embed_points(self, points: Tensor, labels: Tensor) -> Tensor:
         """(B, N, K, 2), (B, N, K) -> (B, N, K, C)."""
-        labels = labels[..., None]
+        labels = labels[..., None]  # (B, N, K, 1)
         embedded = self._positions(points).masked_fill(labels == NOT_A_POINT, 0.0)
         embedded = embedded + (labels == NOT_A_POINT) * self.not_a_point_embed.weight
-        embedded = embedded + (labels == BACKGROUND) * self.point_embeddings[0].weight
-        return embedded + (labels == FOREGROUND) * self.point_embeddings[1].weight
+        embedded = embedded + (labels == BACKGROUND) * self._point_embedding(0)
+        return embedded + (labels == FOREGROUND) * self._point_embedding(1)
 
     def _embed_boxes(self, boxes: Tensor) -> Tensor:
         """(B, N, 4) -> (B, N, 2, C), the two corners."""
-        corners = torch.cat([self.point_embeddings[2].weight, self.point_embeddings[3].weight])  # (2, C)
+        corners = torch.cat([self._point_embedding(2), self._point_embedding(3)])  # (2, C)
         return self._positions(boxes.unflatten(-1, (2, 2))) + corners
+
+    def _point_embedding(self, index: int) -> Tensor:
+        """What one kind of point adds to its position: (1, C)."""
+        return cast(nn.Embedding, self.point_embeddings[index]).weight
 
     def _positions(self, points_xy: Tensor) -> Tensor:
         """Pixel indices of the frame -> embedded positions of those pixels' centres."""
@@ -110,7 +119,7 @@ class PromptEncoder(nn.Module):
                 f"but got {prompts.masks.shape[-2]}x{prompts.masks.shape[-1]}."
             )
         embedded = self.mask_downscaling(prompts.masks.flatten(0, 1)[:, None])  # (B * N, C, h, w)
-        embedded = embedded.unflatten(0, prompts.masks.shape[:2])
+        embedded = embedded.unflatten(0, prompts.masks.shape[:2])  # (B, N, C, h, w)
         has_mask = _given(prompts.masks, prompts.has_mask)
         return torch.where(has_mask[..., None, None, None], embedded, no_mask)
 

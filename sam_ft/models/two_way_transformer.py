@@ -100,7 +100,7 @@ class Attention(nn.Module):
         keys = self._heads(self.k_proj(queries_and_keys)).flatten(0, 1)
         mask = present.flatten(0, 1)[:, None, None]  # (B * N, 1, 1, T)
         attended = F.scaled_dot_product_attention(queries, keys, self._heads(self.v_proj(values)).flatten(0, 1), mask)
-        return self.out_proj(attended.transpose(1, 2).flatten(2)).view_as(values)
+        return self.out_proj(attended.transpose(1, 2).flatten(2)).view_as(values)  # (B, N, T, C)
 
     def tokens_to_image(self, tokens: Tensor, image: Tensor, image_pe: Tensor) -> Tensor:
         """Tokens (B, N, T, C) attend to image features (B, G, P, C) with positions (P, C) -> (B, N, T, C)."""
@@ -108,20 +108,24 @@ class Attention(nn.Module):
         queries = self.q_proj(tokens).reshape(batch, groups, -1, self.q_proj.out_features)  # (B, G, N / G * T, d)
         keys = self.k_proj(image) + F.linear(image_pe, self.k_proj.weight)
         attended = F.scaled_dot_product_attention(
-            self._heads(queries).flatten(0, 1), self._heads(keys).flatten(0, 1), self._heads(self.v_proj(image)).flatten(0, 1)
+            self._heads(queries).flatten(0, 1),
+            self._heads(keys).flatten(0, 1),
+            self._heads(self.v_proj(image)).flatten(0, 1),
         )  # (B * G, heads, N / G * T, d)
-        return self.out_proj(attended.transpose(1, 2).reshape(*tokens.shape[:3], -1))
+        attended = attended.transpose(1, 2).reshape(*tokens.shape[:3], -1)  # (B, N, T, heads * d)
+        return self.out_proj(attended)
 
     def image_to_tokens(self, image: Tensor, image_pe: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
         """Image features (B, G, P, C) attend to each object's tokens (B, N, T, C) -> (B, N, P, C)."""
         batch, groups, positions = image.shape[:3]
         objects, num_tokens = keys.shape[1:3]
-        queries = self.q_proj(image) + F.linear(image_pe, self.q_proj.weight)
-        grouped_keys = self.k_proj(keys).reshape(batch, groups, -1, self.k_proj.out_features)
+        queries = self.q_proj(image) + F.linear(image_pe, self.q_proj.weight)  # (B, G, P, heads * d)
+        keys = self.k_proj(keys).reshape(batch, groups, -1, self.k_proj.out_features)  # (B, G, N / G * T, heads * d)
         scale = (self.k_proj.out_features // self.num_heads) ** -0.5
-        scores = self._heads(queries * scale) @ self._heads(grouped_keys).transpose(-1, -2)
+        scores = self._heads(queries * scale) @ self._heads(keys).transpose(-1, -2)  # (B, G, heads, P, N / G * T)
         scores = scores.view(batch, groups, self.num_heads, positions, objects // groups, num_tokens)
-        scores = scores.permute(0, 1, 4, 3, 2, 5).reshape(batch, objects, positions, self.num_heads, num_tokens)
+        scores = scores.permute(0, 1, 4, 3, 2, 5)  # (B, G, N / G, P, heads, T)
+        scores = scores.reshape(batch, objects, positions, self.num_heads, num_tokens)  # (B, N, P, heads, T)
         scores = scores.masked_fill(~present[:, :, None, None], float("-inf"))
         weights = scores.softmax(dim=-1).flatten(3)  # (B, N, P, heads * T)
         return weights @ self._projected_values(values) + self.out_proj.bias

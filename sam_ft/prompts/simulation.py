@@ -60,7 +60,7 @@ def simulate_rounds(
         `preset.num_rounds` rounds.
     """
     prompts, ambiguous = first_prompts(truth, preset, generator)
-    answer = _ask(decode, prompts, ambiguous)
+    answer = _ask(decode, prompts, ambiguous, truth.valid)
     yield answer
     single = torch.zeros_like(ambiguous)
     for adds_click in plan_rounds(preset, generator):
@@ -69,7 +69,7 @@ def simulate_rounds(
             prompts = replace(prompts, masks=logits, has_mask=truth.valid)
             if adds_click:
                 prompts = _with_click(prompts, *next_click(logits, truth, generator))
-        answer = _ask(decode, prompts, single)
+        answer = _ask(decode, prompts, single, truth.valid)
         yield answer
 
 
@@ -83,9 +83,7 @@ def plan_rounds(preset: InteractivePreset, generator: torch.Generator) -> list[b
     return plan + [False] * min(preset.num_mask_only, 1)
 
 
-def first_prompts(
-    truth: Truth, preset: InteractivePreset, generator: torch.Generator
-) -> tuple[Prompts, Tensor]:
+def first_prompts(truth: Truth, preset: InteractivePreset, generator: torch.Generator) -> tuple[Prompts, Tensor]:
     """A point drawn uniformly from the object, or a noisy box around it.
 
     Returns:
@@ -132,17 +130,20 @@ def next_click(logits: Tensor, truth: Truth, generator: torch.Generator) -> tupl
 def chosen_logits(answer: Round) -> Tensor:
     """The most confident mask among the candidates: (B, N, h, w)."""
     confidence = answer.prediction.iou_predictions.masked_fill(~answer.candidates, float("-inf"))
-    best = confidence.argmax(dim=-1)[..., None, None, None]
-    return answer.prediction.low_res_logits.take_along_dim(best, dim=2).squeeze(2).detach()
+    best = confidence.argmax(dim=-1)[..., None, None, None]  # (B, N, 1, 1, 1)
+    return answer.prediction.low_res_logits.take_along_dim(best, dim=2).squeeze(2).detach()  # (B, N, h, w)
 
 
-def _ask(decode: Decode, prompts: Prompts, ambiguous: Tensor) -> Round:
-    """Three masks for ambiguous prompts, one for the others; all four are computed where a call has both."""
-    if ambiguous.all():
-        prediction = decode(prompts, True)
-        candidates = torch.ones_like(prediction.iou_predictions, dtype=torch.bool)
-    elif not ambiguous.any():
+def _ask(decode: Decode, prompts: Prompts, ambiguous: Tensor, valid: Tensor) -> Round:
+    """Three masks for ambiguous prompts, one for the others; all four are computed where a call has both.
+
+    Padded objects count as neither.
+    """
+    if not (ambiguous & valid).any():
         prediction = decode(prompts, False)
+        candidates = torch.ones_like(prediction.iou_predictions, dtype=torch.bool)
+    elif (ambiguous | ~valid).all():
+        prediction = decode(prompts, True)
         candidates = torch.ones_like(prediction.iou_predictions, dtype=torch.bool)
     else:
         prediction = decode(prompts, None)

@@ -30,8 +30,8 @@ class ImageEncoder(nn.Module):
         out_channels: int,
     ) -> None:
         super().__init__()
-        if image_size % patch_size:
-            raise ValueError(f"Expected `image_size` to be a multiple of {patch_size}, but got {image_size}.")
+        if image_size < patch_size or image_size % patch_size:
+            raise ValueError(f"Expected `image_size` to be a positive multiple of {patch_size}, but got {image_size}.")
         if any(not 0 <= index < depth for index in global_attention_blocks):
             raise ValueError(
                 f"Expected `global_attention_blocks` between 0 and {depth - 1}, but got {global_attention_blocks}."
@@ -129,7 +129,8 @@ class GridAttention(nn.Module):
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, h * w, d)
         bias = relative_position_bias(queries, self.rel_pos_h, self.rel_pos_w, (height, width))
         attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
-        return self.proj(attended.transpose(1, 2).reshape(batch, height, width, channels))
+        attended = attended.transpose(1, 2).reshape(batch, height, width, channels)  # (B, h, w, C)
+        return self.proj(attended)
 
 
 def _initialise_linear(module: nn.Module) -> None:

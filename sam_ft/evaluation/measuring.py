@@ -1,0 +1,132 @@
+"""A model measured on one part of a data set, written as a folder: summary, records, a page with pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import Tensor
+
+from sam_ft.data.collation import whole_batches
+from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation.interactive import (
+    MaskRecord,
+    evaluate_clicks,
+    summarise,
+    summarise_by_class,
+    write_records,
+    write_summary,
+)
+from sam_ft.evaluation.report import Picture, PictureRow
+from sam_ft.pictures import overlay, to_png, view_around
+from sam_ft.types import PromptableModel, Sample
+
+
+@dataclass(frozen=True)
+class ShownCase:
+    """An object that the pages show: one sample of a data set and one of its objects."""
+
+    sample: Sample
+    object_index: int
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What a model answered and how good it was."""
+
+    records: Sequence[MaskRecord]
+    answers: Mapping[tuple[str, int, str, int], tuple[MaskRecord, Tensor]] = field(repr=False)
+    """(image, object, prompt, number of clicks) -> record and mask (H, W) bool, of the shown cases alone."""
+
+    @property
+    def summary(self) -> dict[str, float]:
+        """mIoU by prompt."""
+        return summarise(self.records)
+
+    @property
+    def by_class(self) -> dict[str, dict[str, float]]:
+        """mIoU by prompt for each class."""
+        return summarise_by_class(self.records)
+
+    def write(self, output: str | Path) -> None:
+        """Write `summary.json` and `records.csv`."""
+        write_summary(Path(output) / "summary.json", {**self.summary, "classes": self.by_class})
+        write_records(Path(output) / "records.csv", self.records)
+
+
+def measure(
+    model: PromptableModel,
+    samples: SampleDataset,
+    *,
+    clicks: Sequence[int] = (1, 3, 5),
+    shown: Sequence[ShownCase] = (),
+    batch_size: int = 4,
+    num_workers: int = 0,
+    on_batch: Callable[[int], None] | None = None,
+) -> Measurement:
+    """Ask a model for every object of every sample, with clicks and with a box.
+
+    Args:
+        model: any promptable model.
+        samples: the data set.
+        clicks: after which numbers of clicks to measure.
+        shown: the objects whose masks are kept for pictures.
+        batch_size: images encoded at once.
+        num_workers: processes that read and prepare.
+        on_batch: receives the number of images done with each batch, for showing progress.
+    """
+    wanted = {(case.sample.name, case.object_index) for case in shown}
+    answers: dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]] = {}
+
+    def keep(record: MaskRecord, logits: Tensor) -> None:
+        if (record.image, record.object_index) in wanted:
+            answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, logits > 0)
+
+    def count(records: list[MaskRecord]) -> None:
+        if on_batch is not None:
+            on_batch(len({record.image for record in records}))
+
+    batches = whole_batches(samples, image_size=model.image_size, batch_size=batch_size, num_workers=num_workers)
+    records = evaluate_clicks(model, batches, clicks=clicks, on_batch=count, on_prediction=keep)
+    return Measurement(records=records, answers=answers)
+
+
+def cases_to_show(samples: SampleDataset, count: int) -> list[ShownCase]:
+    """Objects spread evenly over a data set, of changing classes and the largest of their class in their image."""
+    count = min(count, len(samples))
+    cases = []
+    for turn in range(count):
+        sample = samples[(2 * turn + 1) * len(samples) // (2 * count)]
+        names = sorted(set(sample.class_names))
+        if names:
+            name = names[turn % len(names)]
+            areas = [int(mask.sum()) * (own == name) for mask, own in zip(sample.masks, sample.class_names, strict=True)]
+            cases.append(ShownCase(sample=sample, object_index=areas.index(max(areas))))
+    return cases
+
+
+def picture_row(
+    case: ShownCase, measurements: Mapping[str, Measurement], *, prompt: str, num_clicks: int
+) -> PictureRow:
+    """One object: the first prompt and the truth, then what each model answered after the given prompts."""
+    sample, index = case.sample, case.object_index
+    truth = sample.masks[index]
+    view = view_around(truth)
+    answers = {
+        name: measurement.answers[sample.name, index, prompt, num_clicks] for name, measurement in measurements.items()
+    }
+    asked = "with a box" if prompt == "box" else f"after {num_clicks} click{'s' * (num_clicks != 1)}"
+    title = f"{sample.name}, {sample.class_names[index]}, {asked}"
+    pictures = [
+        Picture(to_png(overlay(sample.image, view=view)), alt=f"The image of {title}", caption="image"),
+        Picture(to_png(overlay(sample.image, truth=truth, view=view)), alt=f"The truth of {title}", caption="truth"),
+    ]
+    for name, (record, mask) in answers.items():
+        drawn = overlay(
+            sample.image, mask, truth=truth, points=record.points, labels=record.labels, box=record.box, view=view
+        )
+        pictures.append(
+            Picture(to_png(drawn), alt=f"{name}: {title}", caption=name, value=f"IoU {record.iou:.3f}")
+        )
+    return PictureRow(title=title, pictures=pictures)

@@ -1,0 +1,73 @@
+"""The page of one evaluation."""
+
+from __future__ import annotations
+
+import platform
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+import torch
+
+from sam_ft.evaluation.measuring import Measurement, ShownCase, picture_row
+from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, Section, class_table, miou_table
+from sam_ft.pictures import curves_figure, to_png
+
+PROTOCOL = (
+    "Each object is asked for on its own. The first click lies at the object's centre, every later one at the centre "
+    "of the largest error; of the three masks after the first prompt the most confident counts. IoU is measured at "
+    "the source's resolution; mIoU is the mean over masks (Segment Anything, appendix D.1)."
+)
+
+
+def evaluation_page(
+    measurement: Measurement, *, title: str, subtitle: str, shown: Sequence[ShownCase], command: str
+) -> Page:
+    """Headline numbers, a table, curves and pictures of one model."""
+    summary = measurement.summary
+    most_clicks = max((record.num_clicks for record in measurement.records), default=0)
+    rows = [
+        picture_row(case, {"prediction": measurement}, prompt=prompt, num_clicks=num_clicks)
+        for case in shown
+        for prompt, num_clicks in (("click", 1), ("click", most_clicks), ("box", 0))
+        if (case.sample.name, case.object_index, prompt, num_clicks) in measurement.answers
+    ]
+    return Page(
+        title=title,
+        subtitle=subtitle,
+        cards=headline(summary),
+        sections=[
+            Section(
+                "Results",
+                [miou_table({"mIoU": summary}), curves({"mIoU": summary}), class_table(measurement.by_class)],
+                lead=PROTOCOL,
+            ),
+            Section("Pictures", [Gallery(rows)], lead="Objects spread evenly over the data set, not chosen by result."),
+            Section("How it was made", [Code(command), Facts(versions())]),
+        ],
+        footer="Made by sam-ft.",
+    )
+
+
+def headline(summary: dict[str, float]) -> list[Card]:
+    """One card for each mIoU."""
+    return [Card(label=key, value=f"{value:.3f}") for key, value in summary.items() if key.startswith("miou@")]
+
+
+def curves(summaries: dict[str, dict[str, float]]) -> Picture:
+    """mIoU against clicks, for a light and a dark page."""
+    return Picture(
+        to_png(curves_figure(summaries)),
+        alt="mIoU against the number of clicks",
+        png_dark=to_png(curves_figure(summaries, dark=True)),
+    )
+
+
+def versions() -> list[tuple[str, str]]:
+    """What the numbers were made with."""
+    return [
+        ("sam-ft", version("sam-ft")),
+        ("torch", torch.__version__),
+        ("Python", sys.version.split()[0]),
+        ("machine", f"{platform.machine()}, {torch.get_num_threads()} threads"),
+    ]

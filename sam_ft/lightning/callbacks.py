@@ -1,0 +1,149 @@
+"""What happens around the training steps: progress, pictures, checkpoints."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar
+from torch import Tensor
+from tqdm import tqdm
+
+from sam_ft.data.collation import Prepare, collate
+from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
+from sam_ft.files import atomic_write
+from sam_ft.pictures import Case, Prediction, comparison_figure, to_png
+
+_logger = logging.getLogger(__name__)
+
+
+class StepProgress(ProgressBar):
+    """One bar over all steps of the run, with the time left, the smoothed loss and the last validation."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._bar: tqdm[Any] | None = None
+        self._loss: float | None = None
+        self._validation: dict[str, float] = {}
+        self._enabled = True
+
+    def disable(self) -> None:
+        """Lightning calls this on all ranks but the first."""
+        self._enabled = False
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Open the bar, at the step a resumed run has reached."""
+        super().on_train_start(trainer, pl_module)
+        if self._enabled:
+            self._bar = tqdm(
+                total=int(trainer.estimated_stepping_batches),
+                initial=trainer.global_step,
+                desc="training",
+                unit="step",
+                mininterval=0.5 if sys.stderr.isatty() else 15,
+                dynamic_ncols=True,
+            )
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Move on by as many optimiser steps as were made."""
+        if self._bar is None:
+            return
+        loss = float(trainer.callback_metrics["train/loss"])
+        self._loss = loss if self._loss is None else 0.95 * self._loss + 0.05 * loss
+        self._show()
+        self._bar.update(trainer.global_step - self._bar.n)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Show the newest figures."""
+        self._validation = {
+            name.removeprefix("val/"): float(value)
+            for name, value in trainer.callback_metrics.items()
+            if name.startswith("val/")
+        }
+        if self._bar is not None:
+            self._show()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Close the bar."""
+        self._close()
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Close the bar, so that the error stands on a line of its own."""
+        self._close()
+
+    def _show(self) -> None:
+        shown = {"loss": f"{self._loss:.3f}"} if self._loss is not None else {}
+        shown |= {name: f"{value:.3f}" for name, value in self._validation.items()}
+        if self._bar is not None:
+            self._bar.set_postfix(shown, refresh=False)
+
+    def _close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
+
+
+class ValidationPictures(Callback):
+    """After every validation a picture of prompt, truth and prediction for a few samples.
+
+    Args:
+        samples: the validation part; the pictured ones are spread over it evenly.
+        folder: where `step_000100.png` and so on are written.
+        count: how many samples.
+    """
+
+    def __init__(self, samples: SampleDataset, folder: Path, *, count: int = 3) -> None:
+        super().__init__()
+        num_pictures = min(count, len(samples))
+        places = [(2 * index + 1) * len(samples) // (2 * num_pictures) for index in range(num_pictures)]
+        self.samples = [samples[place] for place in places]
+        self.folder = folder
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Draw the largest object of each sample with one click and with its box."""
+        if trainer.sanity_checking or not trainer.is_global_zero:
+            return
+        answers: dict[tuple[str, int, str], tuple[MaskRecord, Tensor]] = {}
+
+        def keep(record: MaskRecord, logits: Tensor) -> None:
+            answers[record.image, record.object_index, record.prompt] = (record, logits > 0)
+
+        prepare = Prepare(pl_module.model.image_size)
+        for sample in self.samples:
+            evaluate_clicks(pl_module.model, [collate([prepare(sample)])], clicks=(1,), on_prediction=keep)
+        cases = []
+        for sample in self.samples:
+            largest = int(sample.masks.flatten(1).sum(dim=1).argmax())
+            predictions = [
+                Prediction(title, mask, record.iou, record.points, record.labels, record.box)
+                for prompt, title in (("click", "1 click"), ("box", "box"))
+                for record, mask in [answers[sample.name, largest, prompt]]
+            ]
+            title = f"{sample.name}: {sample.class_names[largest]}"
+            cases.append(Case(title, sample.image, sample.masks[largest], predictions))
+        with atomic_write(self.folder / f"step_{trainer.global_step:06d}.png") as path:
+            path.write_bytes(to_png(comparison_figure(cases), dpi=120))
+
+
+def checkpoints(folder: Path, *, monitor: str) -> list[Checkpoint]:
+    """`best.ckpt` by a validation metric, where higher is better, and `last.ckpt` after every validation."""
+    best = ModelCheckpoint(
+        dirpath=folder, filename="best", monitor=f"val/{monitor}", mode="max", enable_version_counter=False
+    )
+    last = LastCheckpoint(dirpath=folder, filename="last", enable_version_counter=False)
+    return [best, last]
+
+
+class LastCheckpoint(ModelCheckpoint):
+    """The newest state; a class of its own, since Lightning keeps the state of callbacks by class and settings."""
+
+
+def early_stopping(*, monitor: str, patience: int) -> EarlyStopping:
+    """Stop when a validation metric has not risen for `patience` validations."""
+    return EarlyStopping(monitor=f"val/{monitor}", mode="max", patience=patience)

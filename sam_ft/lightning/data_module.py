@@ -1,0 +1,84 @@
+"""Data sets as Lightning wants them: batches in the model's frame."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader
+
+from sam_ft.data.augment import augmentation
+from sam_ft.data.collation import Prepare, PreparedSample, PreparedSamples, collate, whole_batches
+from sam_ft.data.order import EpochOrder
+from sam_ft.data.splits import DataSplits
+
+
+@dataclass(frozen=True)
+class LoaderSettings:
+    """How samples become batches.
+
+    Attributes:
+        batch_size: images in a training batch.
+        eval_batch_size: images in a batch of validation and evaluation.
+        max_objects: objects of a training image; more are thinned out at random.
+        augment: name of a preset of `sam_ft.data.augment`.
+        num_workers: processes that read and prepare.
+    """
+
+    batch_size: int = 2
+    eval_batch_size: int = 4
+    max_objects: int = 16
+    augment: str = "none"
+    num_workers: int = 0
+
+    def __post_init__(self) -> None:
+        if self.batch_size < 1 or self.eval_batch_size < 1 or self.num_workers < 0:
+            raise ValueError(
+                "Expected `batch_size` and `eval_batch_size` of at least 1 and `num_workers` of at least 0, "
+                f"but got {self.batch_size}, {self.eval_batch_size} and {self.num_workers}."
+            )
+
+
+class SamDataModule(pl.LightningDataModule):
+    """The parts of a data set.
+
+    Args:
+        splits: training, validation and perhaps test samples at their sources' resolution.
+        image_size: side of the model's frame.
+        settings: how samples become batches.
+        seed: of order, augmentation and choice of objects.
+    """
+
+    def __init__(self, splits: DataSplits, *, image_size: int, settings: LoaderSettings, seed: int = 0) -> None:
+        super().__init__()
+        self.splits = splits
+        self.image_size = image_size
+        self.settings = settings
+        self.seed = seed
+
+    def train_dataloader(self) -> DataLoader[PreparedSample]:
+        """Augmented, in a new order every epoch; incomplete batches are left out where there are complete ones."""
+        prepare = Prepare(
+            self.image_size, augment=augmentation(self.settings.augment), max_objects=self.settings.max_objects
+        )
+        samples = PreparedSamples(self.splits.train, prepare, seed=self.seed)
+        world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+        order = EpochOrder(len(samples), seed=self.seed, num_replicas=world_size, rank=rank)
+        return DataLoader(
+            samples,
+            batch_size=self.settings.batch_size,
+            sampler=order,
+            drop_last=len(order) >= self.settings.batch_size,
+            collate_fn=collate,
+            num_workers=self.settings.num_workers,
+            persistent_workers=self.settings.num_workers > 0,
+        )
+
+    def val_dataloader(self) -> DataLoader[PreparedSample]:
+        """Every object, not augmented."""
+        return whole_batches(
+            self.splits.val,
+            image_size=self.image_size,
+            batch_size=self.settings.eval_batch_size,
+            num_workers=self.settings.num_workers,
+        )

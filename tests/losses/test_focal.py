@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from monai.losses import FocalLoss
+from torch.nn import functional as F
+
+from sam_ft.losses.focal import focal_loss
+
+
+def test_one_pixel_by_hand():
+    logits = torch.tensor([[[0.0]], [[0.0]], [[math.log(3.0)]], [[math.log(3.0)]]])  # p = .5, .5, .75, .75
+    targets = torch.tensor([[[1.0]], [[0.0]], [[1.0]], [[0.0]]])
+    expected = [
+        0.25 * 0.5**2 * math.log(2),
+        0.75 * 0.5**2 * math.log(2),
+        0.25 * 0.25**2 * math.log(4 / 3),
+        0.75 * 0.75**2 * math.log(4),
+    ]
+    torch.testing.assert_close(focal_loss(logits, targets), torch.tensor(expected))
+
+
+def test_loss_of_a_mask_is_the_mean_over_its_pixels():
+    logits, targets = torch.randn(2, 3, 4, 5), (torch.rand(2, 3, 4, 5) < 0.4).float()
+    loss = focal_loss(logits, targets)
+    assert loss.shape == (2, 3)
+    pixels = [
+        focal_loss(logits[1, 2, y, x].view(1, 1), targets[1, 2, y, x].view(1, 1)) for y in range(4) for x in range(5)
+    ]
+    torch.testing.assert_close(loss[1, 2], torch.stack(pixels).mean())
+
+
+@pytest.mark.reference
+@pytest.mark.parametrize("alpha, gamma", [(0.25, 2.0), (0.5, 1.0), (0.9, 3.5)])
+def test_focal_loss_equals_monais(alpha, gamma):
+    logits, targets = 3 * torch.randn(4, 1, 9, 7), (torch.rand(4, 1, 9, 7) < 0.3).float()
+    expected = FocalLoss(alpha=alpha, gamma=gamma, reduction="none")(logits, targets).mean(dim=(-2, -1))
+    torch.testing.assert_close(focal_loss(logits, targets, alpha=alpha, gamma=gamma), expected)
+
+
+def test_without_focus_it_is_half_the_cross_entropy():
+    logits, targets = torch.randn(2, 6, 6), torch.rand(2, 6, 6)
+    expected = 0.5 * F.binary_cross_entropy_with_logits(logits, targets, reduction="none").mean(dim=(-2, -1))
+    torch.testing.assert_close(focal_loss(logits, targets, alpha=0.5, gamma=0.0), expected)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.49, 0.51, 0.7, 0.9])
+def test_partly_covered_pixel_is_best_on_its_own_side_of_one_half(share):
+    logits = torch.linspace(-4, 4, 801).view(-1, 1, 1)
+    best = logits[focal_loss(logits, torch.full_like(logits, share)).argmin()].item()
+    assert (best > 0) == (share > 0.5) and best != 0
+
+
+def test_perfect_and_extreme_predictions_are_finite():
+    targets = (torch.rand(2, 8, 8) < 0.5).float()
+    logits = ((2 * targets - 1) * 200).requires_grad_()
+    assert focal_loss(logits, targets).max() < 1e-6
+    wrong = focal_loss(-logits, targets)
+    assert wrong.isfinite().all() and wrong.min() > 10
+    (gradient,) = torch.autograd.grad(wrong.sum() + focal_loss(logits, targets).sum(), logits)
+    assert gradient.isfinite().all()

@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam_ft.models.two_way_transformer import Attention, TwoWayTransformer
+
+B, N, T, P, C = 2, 3, 4, 6, 16
+
+
+@pytest.fixture
+def attention(redraw) -> Attention:
+    return redraw(Attention(C, 2, inner_width=8)).requires_grad_(False).double()
+
+
+@pytest.fixture
+def transformer(redraw) -> TwoWayTransformer:
+    return redraw(TwoWayTransformer(depth=2, width=C, num_heads=2, mlp_width=24)).requires_grad_(False).double()
+
+
+def draw(*shape: int) -> Tensor:
+    return torch.randn(*shape, dtype=torch.float64)
+
+
+def plain_attention(attention: Attention, queries: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
+    """One object: project, split into heads, attend, join, project. (L, C), (S, C), (S, C), (S,) -> (L, C)."""
+    q, k, v = attention.q_proj(queries), attention.k_proj(keys), attention.v_proj(values)
+    heads = []
+    for q_head, k_head, v_head in zip(*(x.chunk(attention.num_heads, dim=-1) for x in (q, k, v)), strict=True):
+        scores = q_head @ k_head.T / q_head.shape[-1] ** 0.5
+        heads.append(scores.masked_fill(~present, float("-inf")).softmax(dim=-1) @ v_head)
+    return attention.out_proj(torch.cat(heads, dim=-1))
+
+
+def some_present() -> Tensor:
+    present = torch.rand(B, N, T) < 0.6
+    present[..., 0] = True
+    return present
+
+
+@pytest.mark.parametrize("groups", [1, N])
+def test_image_to_token_attention_with_its_folded_projection_equals_plain_attention(attention, groups):
+    image, image_pe = draw(B, groups, P, C), draw(P, C)
+    keys, values, present = draw(B, N, T, C), draw(B, N, T, C), some_present()
+    attended = attention.image_to_tokens(image, image_pe, keys, values, present)
+    assert attended.shape == (B, N, P, C)
+    for b in range(B):
+        for n in range(N):
+            queries = image[b, n % groups] + image_pe
+            expected = plain_attention(attention, queries, keys[b, n], values[b, n], present[b, n])
+            torch.testing.assert_close(attended[b, n], expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("groups", [1, N])
+def test_token_to_image_attention_on_shared_features_equals_plain_attention(attention, groups):
+    tokens, image, image_pe = draw(B, N, T, C), draw(B, groups, P, C), draw(P, C)
+    attended = attention.tokens_to_image(tokens, image, image_pe)
+    everything = torch.ones(P, dtype=torch.bool)
+    for b in range(B):
+        for n in range(N):
+            features = image[b, n % groups]
+            expected = plain_attention(attention, tokens[b, n], features + image_pe, features, everything)
+            torch.testing.assert_close(attended[b, n], expected, atol=1e-9, rtol=1e-9)
+
+
+def test_attention_among_tokens_equals_plain_attention_of_each_object(attention):
+    tokens, values, present = draw(B, N, T, C), draw(B, N, T, C), some_present()
+    attended = attention.among_tokens(tokens, values, present)
+    for b in range(B):
+        for n in range(N):
+            expected = plain_attention(attention, tokens[b, n], tokens[b, n], values[b, n], present[b, n])
+            torch.testing.assert_close(attended[b, n], expected, atol=1e-9, rtol=1e-9)
+
+
+def test_heads_that_do_not_divide_the_width_are_refused():
+    with pytest.raises(ValueError, match="that 3 heads divide, but got 8"):
+        Attention(16, 3, inner_width=8)
+
+
+def reference_layers(transformer: TwoWayTransformer, tokens: Tensor, image: Tensor, image_pe: Tensor) -> list[Tensor]:
+    """One object as figure 14 of the paper tells it. (T, C), (P, C), (P, C) -> tokens and image features."""
+    token_pe = tokens
+    all_tokens, all_places = torch.ones(len(tokens)).bool(), torch.ones(len(image)).bool()
+    for layer in transformer.layers:
+        if layer.is_first:
+            tokens = plain_attention(layer.self_attn, tokens, tokens, tokens, all_tokens)
+        else:
+            queries = tokens + token_pe
+            tokens = tokens + plain_attention(layer.self_attn, queries, queries, tokens, all_tokens)
+        tokens = layer.norm1(tokens)
+        cross = layer.cross_attn_token_to_image
+        tokens = tokens + plain_attention(cross, tokens + token_pe, image + image_pe, image, all_places)
+        tokens = layer.norm2(tokens)
+        tokens = layer.norm3(tokens + layer.mlp.lin2(F.relu(layer.mlp.lin1(tokens))))
+        cross = layer.cross_attn_image_to_token
+        image = image + plain_attention(cross, image + image_pe, tokens + token_pe, tokens, all_tokens)
+        image = layer.norm4(image)
+    last = transformer.final_attn_token_to_image
+    tokens = tokens + plain_attention(last, tokens + token_pe, image + image_pe, image, all_places)
+    return [transformer.norm_final_attn(tokens), image]
+
+
+@pytest.mark.parametrize("groups", [1, N])
+def test_transformer_equals_the_papers_figure_object_by_object(transformer, groups):
+    tokens, image, image_pe = draw(B, N, T, C), draw(B, groups, P, C), draw(P, C)
+    out_tokens, out_image = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), image, image_pe)
+    assert out_tokens.shape == (B, N, T, C) and out_image.shape == (B, N, P, C)
+    for b in range(B):
+        for n in range(N):
+            expected = reference_layers(transformer, tokens[b, n], image[b, n % groups], image_pe)
+            torch.testing.assert_close(out_tokens[b, n], expected[0], atol=1e-9, rtol=1e-9)
+            torch.testing.assert_close(out_image[b, n], expected[1], atol=1e-9, rtol=1e-9)
+
+
+def test_tokens_that_are_not_present_change_nothing(transformer):
+    tokens, image, image_pe = draw(B, N, T, C), draw(B, 1, P, C), draw(P, C)
+    padded = torch.cat([tokens, 100 * draw(B, N, 3, C)], dim=2)
+    present = torch.arange(T + 3).expand(B, N, -1) < T
+    expected = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), image, image_pe)
+    out_tokens, out_image = transformer(padded, present, image, image_pe)
+    torch.testing.assert_close(out_tokens[:, :, :T], expected[0], atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(out_image, expected[1], atol=1e-9, rtol=1e-9)
+
+
+def test_features_are_shared_by_the_objects_until_they_first_attend_to_tokens(transformer):
+    seen = []
+    for layer in transformer.layers:
+        layer.cross_attn_token_to_image.k_proj.register_forward_hook(lambda m, args, out: seen.append(args[0].shape))
+    transformer(draw(B, N, T, C), some_present(), draw(B, 1, P, C), draw(P, C))
+    assert seen == [(B, 1, P, C), (B, N, P, C)]

@@ -1,0 +1,75 @@
+"""`sam-ft fit`: fine-tune a model. The settings are in configs/fit.yaml."""
+
+from __future__ import annotations
+
+import logging
+
+from hydra.utils import instantiate
+from omegaconf import DictConfig
+
+from sam_ft.cli import find_configs
+from sam_ft.lightning import FitResult, Recipe, fit, program
+
+_logger = logging.getLogger("sam_ft.fit")
+
+
+def train(config: DictConfig) -> None:
+    """Build everything that the config names, train, say where everything is."""
+    data = program.data_of(config)
+    model = program.model_of(config)
+    num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    num_parameters = sum(p.numel() for p in model.parameters())
+    _logger.info(
+        "%s at %d px, %.1f M parameters, %.1f M trained (adapt=%s)\n%d training samples, %d for validation",
+        config.model.name if config.model.weights is None else config.model.weights,
+        model.image_size,
+        num_parameters / 1e6,
+        num_trained / 1e6,
+        config.adapt,
+        len(data.train),
+        len(data.val),
+    )
+    recipe = Recipe(
+        prompts=instantiate(config.prompts),
+        loss=instantiate(config.loss),
+        optimiser=instantiate(config.optimiser),
+        loader=instantiate(config.loader),
+        seed=config.seed,
+    )
+    plain = program.plain(config)
+    result = fit(
+        model,
+        data,
+        output=config.output,
+        recipe=recipe,
+        monitoring=instantiate(config.monitoring),
+        trainer=plain["trainer"],
+        resume=config.resume,
+        config=plain,
+    )
+    _logger.info("%s", describe(result, metric=config.monitoring.metric))
+
+
+def describe(result: FitResult, *, metric: str) -> str:
+    """Where a training wrote everything."""
+    return "\n".join(
+        [
+            f"\nDone after {result.num_steps} steps. Best validation {metric}: {result.best:.3f}. In {result.output}:",
+            "  best.ckpt          the best state by validation",
+            "  last.ckpt          the last state: sam-ft fit ... resume=" + str(result.last_checkpoint),
+            "  model.safetensors  the best weights alone, with Meta's names",
+            "  config.yaml        what made this run",
+            "  metrics.csv        losses and validation",
+            "  pictures/          prompt, truth and prediction at every validation",
+            f"Measure it: sam-ft evaluate checkpoint={result.best_checkpoint} output={result.output / 'evaluation'}",
+        ]
+    )
+
+
+def main() -> None:
+    """The program."""
+    program.run(train, config_folder=find_configs(), config_name="fit")
+
+
+if __name__ == "__main__":
+    main()
