@@ -83,9 +83,7 @@ class PromptableModel(Protocol):
         """(B, 3, S, S) normalised frames -> their embedding."""
         ...
 
-    def decode(
-        self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None
-    ) -> MaskPrediction:
+    def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
         """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
         ...
 

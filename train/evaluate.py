@@ -55,9 +55,8 @@ def evaluate(config: DictConfig) -> None:
 
 def part_of(config: DictConfig) -> SampleDataset:
     """The samples to measure on: the given data set, or the one that the checkpoint was trained with."""
-    if "data" not in config:
-        config = OmegaConf.merge(config, {"data": program.config_of(config.checkpoint)["data"]})
-    samples = getattr(program.data_of(config), config.part, None) if config.part in ("train", "val", "test") else None
+    data = config.data if "data" in config else OmegaConf.create(program.config_of(config.checkpoint)["data"])
+    samples = getattr(program.data_of(data), config.part, None) if config.part in ("train", "val", "test") else None
     if samples is None:
         raise ValueError(f"Expected `part` to be a part that the data set has, but got {config.part!r}.")
     return samples

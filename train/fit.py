@@ -15,7 +15,7 @@ _logger = logging.getLogger("sam_ft.fit")
 
 def train(config: DictConfig) -> None:
     """Build everything that the config names, train, say where everything is."""
-    data = program.data_of(config)
+    data = program.data_of(config.data)
     model = program.model_of(config)
     num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     num_parameters = sum(p.numel() for p in model.parameters())

@@ -101,7 +101,9 @@ def cases_to_show(samples: SampleDataset, count: int) -> list[ShownCase]:
         names = sorted(set(sample.class_names))
         if names:
             name = names[turn % len(names)]
-            areas = [int(mask.sum()) * (own == name) for mask, own in zip(sample.masks, sample.class_names, strict=True)]
+            areas = [
+                int(mask.sum()) * (own == name) for mask, own in zip(sample.masks, sample.class_names, strict=True)
+            ]
             cases.append(ShownCase(sample=sample, object_index=areas.index(max(areas))))
     return cases
 
@@ -126,7 +128,5 @@ def picture_row(
         drawn = overlay(
             sample.image, mask, truth=truth, points=record.points, labels=record.labels, box=record.box, view=view
         )
-        pictures.append(
-            Picture(to_png(drawn), alt=f"{name}: {title}", caption=name, value=f"IoU {record.iou:.3f}")
-        )
+        pictures.append(Picture(to_png(drawn), alt=f"{name}: {title}", caption=name, value=f"IoU {record.iou:.3f}"))
     return PictureRow(title=title, pictures=pictures)

@@ -136,7 +136,11 @@ def fit(
             *kept,
             StepProgress(),
             ValidationPictures(data.val, output / "pictures", count=monitoring.pictures),
-            *([] if monitoring.patience is None else [early_stopping(monitoring.metric, patience=monitoring.patience)]),
+            *(
+                []
+                if monitoring.patience is None
+                else [early_stopping(monitor=monitoring.metric, patience=monitoring.patience)]
+            ),
         ],
         enable_model_summary=False,
         use_distributed_sampler=False,

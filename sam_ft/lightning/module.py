@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytorch_lightning as pl
@@ -88,7 +88,7 @@ class SamModule(pl.LightningModule):
         """Measure every object of the batch with clicks and with a box."""
         for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
             key = "miou@box" if record.prompt == "box" else f"miou@{record.num_clicks}"
-            self.val_ious[key].update(record.iou)
+            cast(MeanMetric, self.val_ious[key]).update(record.iou)
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over all masks, of all ranks."""

@@ -82,7 +82,7 @@ def model_of(config: DictConfig) -> Sam:
 
 def data_of(config: DictConfig) -> DataSplits:
     """The data set of a `data` config."""
-    splits = instantiate(config.data)
+    splits = instantiate(config)
     if not isinstance(splits, DataSplits):
         raise ValueError(f"Expected data._target_ to build DataSplits, but got {type(splits).__name__}.")
     return splits

@@ -52,6 +52,13 @@ class ObjectRule:
             return {f"label_{value}": (int(value),) for value in present if value > 0}
         return {name: _as_tuple(values) for name, values in self.classes.items()}
 
+    def label_value(self, class_name: str) -> int | None:
+        """The label value of a class; None for a union of several, which cannot share a label map with them."""
+        if self.classes is None:
+            return int(class_name.removeprefix("label_"))
+        values = _as_tuple(self.classes[class_name])
+        return values[0] if len(values) == 1 else None
+
     def objects_of(self, labels: np.ndarray, *, pixel_mm: tuple[float, float]) -> tuple[np.ndarray, tuple[str, ...]]:
         """(H, W) labels -> (N, H, W) bool masks and N class names; N is 0 where nothing is large enough."""
         smallest = max(self.min_area_px, self.min_area_mm2 / (pixel_mm[0] * pixel_mm[1]), 1)
