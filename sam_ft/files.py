@@ -29,7 +29,11 @@ def atomic_write(path: str | Path) -> Iterator[Path]:
         raise ValueError(f"Expected a folder for {path.name}, but {path.parent} cannot be made: {err}.") from err
     temporary = path.with_name(f".{secrets.token_hex(4)}.partial.{path.name}")
     try:
+        temporary.touch()
+        mode = temporary.stat().st_mode  # some writers, such as safetensors, leave files that nobody else may read
+        temporary.unlink()
         yield temporary
+        temporary.chmod(mode)
         _flush(temporary)
         os.replace(temporary, path)
     finally:

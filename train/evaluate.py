@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from tqdm import tqdm
 
 from sam_ft.checkpoints import load_model
@@ -18,12 +18,16 @@ from sam_ft.evaluation.measuring import cases_to_show, measure
 from sam_ft.evaluation.page import evaluation_page
 from sam_ft.evaluation.report import write_page
 from sam_ft.lightning import program
+from sam_ft.lightning.mistakes import whole_number
 
 _logger = logging.getLogger("sam_ft.evaluate")
+
+PARTS = ("train", "val", "test")
 
 
 def evaluate(config: DictConfig) -> None:
     """Load, measure, write, say what came out."""
+    output, clicks = expect_usable(config)
     model = load_model(config.checkpoint, image_size=config.image_size)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     samples = part_of(config)
@@ -32,13 +36,12 @@ def evaluate(config: DictConfig) -> None:
         measurement = measure(
             model,
             samples,
-            clicks=tuple(config.clicks),
+            clicks=clicks,
             shown=shown,
             batch_size=config.batch_size,
             num_workers=config.num_workers,
             on_batch=bar.update,
         )
-    output = Path(config.output)
     measurement.write(output)
     page = evaluation_page(
         measurement,
@@ -53,12 +56,29 @@ def evaluate(config: DictConfig) -> None:
     _logger.info("Written to %s: summary.json, records.csv, index.html", output)
 
 
+def expect_usable(config: DictConfig) -> tuple[Path, tuple[int, ...]]:
+    """The folder to write to and the clicks, after a look at the settings and before any work."""
+    output = Path(config.output)
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"Expected a folder to write to, but {output} is a file.")
+    if config.part not in PARTS:
+        raise ValueError(f"Expected `part` to be one of {', '.join(PARTS)}, but got {config.part!r}.")
+    for name, least in {"batch_size": 1, "num_workers": 0, "pictures": 0}.items():
+        whole_number(config, name, least=least)
+    clicks = OmegaConf.to_container(config.clicks) if isinstance(config.clicks, ListConfig) else None
+    if not isinstance(clicks, list) or not all(isinstance(count, int) and count > 0 for count in clicks):
+        raise ValueError(f"Expected `clicks` to be whole numbers above 0 such as [1, 3, 5], but got {config.clicks}.")
+    return output, tuple(clicks)
+
+
 def part_of(config: DictConfig) -> SampleDataset:
     """The samples to measure on: the given data set, or the one that the checkpoint was trained with."""
     data = config.data if "data" in config else OmegaConf.create(program.config_of(config.checkpoint)["data"])
-    samples = getattr(program.data_of(data), config.part, None) if config.part in ("train", "val", "test") else None
+    splits = program.data_of(data)
+    samples = getattr(splits, config.part)
     if samples is None:
-        raise ValueError(f"Expected `part` to be a part that the data set has, but got {config.part!r}.")
+        held = [part for part in PARTS if getattr(splits, part) is not None]
+        raise ValueError(f"Expected `part` to be one that the data set has ({', '.join(held)}), but got {config.part}.")
     return samples
 
 

@@ -14,6 +14,10 @@ class EpochOrder(Sampler[int]):
     Nothing but (seed, epoch) decides the order, so that a resumed run continues as if never stopped. Lightning
     calls `set_epoch` by itself.
 
+    Attributes:
+        skip: How many samples the next epoch leaves out at its beginning, where a resumed run has done them already;
+            the length stays that of a whole epoch.
+
     Args:
         num_samples: Length of the data set.
         seed: Another seed, another order.
@@ -35,6 +39,7 @@ class EpochOrder(Sampler[int]):
         self.num_replicas = num_replicas
         self.rank = rank
         self.epoch = 0
+        self.skip = 0
 
     def set_epoch(self, epoch: int) -> None:
         """The epoch that the next iteration belongs to."""
@@ -46,4 +51,5 @@ class EpochOrder(Sampler[int]):
     def __iter__(self) -> Iterator[int]:
         order = np.random.default_rng([self.seed, self.epoch]).permutation(self.num_samples)
         mine = order[self.rank :: self.num_replicas][: len(self)]
-        return iter((mine + self.epoch * self.num_samples).tolist())
+        first, self.skip = self.skip, 0
+        return iter((mine + self.epoch * self.num_samples).tolist()[first:])

@@ -141,9 +141,28 @@ def checkpoints(folder: Path, *, monitor: str) -> list[Checkpoint]:
 
 
 class LastCheckpoint(ModelCheckpoint):
-    """The newest state; a class of its own, since Lightning keeps the state of callbacks by class and settings."""
+    """The newest state: after every validation and after the last step.
+
+    A class of its own, since Lightning keeps the state of callbacks by class and settings. It saves while the loop
+    runs: what is saved after `Trainer.fit` has returned counts the running epoch as done and resumes wrongly.
+    """
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Keep the logged step right: Lightning's count is one short after a resume from a state of the last step."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Save if this was the last step."""
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        last_epoch = trainer.max_epochs is not None and trainer.current_epoch + 1 == trainer.max_epochs
+        if trainer.should_stop or trainer.global_step == trainer.max_steps or (last_epoch and trainer.is_last_batch):
+            trainer.save_checkpoint(Path(str(self.dirpath)) / "last.ckpt")
 
 
-def early_stopping(*, monitor: str, patience: int) -> EarlyStopping:
-    """Stop when a validation metric has not risen for `patience` validations."""
-    return EarlyStopping(monitor=f"val/{monitor}", mode="max", patience=patience)
+def early_stopping(*, monitor: str, patience: int | None) -> list[EarlyStopping]:
+    """Stop when a validation metric has not risen for `patience` validations; None: nothing stops."""
+    return [] if patience is None else [EarlyStopping(monitor=f"val/{monitor}", mode="max", patience=patience)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
@@ -37,6 +38,9 @@ class LoaderSettings:
                 "Expected `batch_size` and `eval_batch_size` of at least 1 and `num_workers` of at least 0, "
                 f"but got {self.batch_size}, {self.eval_batch_size} and {self.num_workers}."
             )
+        if self.max_objects < 1:
+            raise ValueError(f"Expected `max_objects` of at least 1, but got {self.max_objects}.")
+        augmentation(self.augment)  # refuses an unknown name
 
 
 class SamDataModule(pl.LightningDataModule):
@@ -55,6 +59,7 @@ class SamDataModule(pl.LightningDataModule):
         self.image_size = image_size
         self.settings = settings
         self.seed = seed
+        self._resumed_at = (0, 0)  # epoch, batches of it that are done
 
     def train_dataloader(self) -> DataLoader[PreparedSample]:
         """Augmented, in a new order every epoch; incomplete batches are left out where there are complete ones."""
@@ -64,6 +69,10 @@ class SamDataModule(pl.LightningDataModule):
         samples = PreparedSamples(self.splits.train, prepare, seed=self.seed)
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
         order = EpochOrder(len(samples), seed=self.seed, num_replicas=world_size, rank=rank)
+        epoch, batches_done = self._resumed_at
+        self._resumed_at = (0, 0)
+        order.set_epoch(epoch)  # Lightning does so too, but after it has started the workers
+        order.skip = batches_done * self.settings.batch_size
         return DataLoader(
             samples,
             batch_size=self.settings.batch_size,
@@ -82,3 +91,16 @@ class SamDataModule(pl.LightningDataModule):
             batch_size=self.settings.eval_batch_size,
             num_workers=self.settings.num_workers,
         )
+
+    def state_dict(self) -> dict[str, Any]:
+        """Where the next batch is, for the checkpoint."""
+        if self.trainer is None:
+            return {"epoch": 0, "batches_done": 0}
+        batches = self.trainer.fit_loop.epoch_loop.batch_progress
+        if batches.is_last_batch:
+            return {"epoch": self.trainer.current_epoch + 1, "batches_done": 0}
+        return {"epoch": self.trainer.current_epoch, "batches_done": batches.current.processed}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on where the checkpoint was saved."""
+        self._resumed_at = (int(state_dict["epoch"]), int(state_dict["batches_done"]))

@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from omegaconf import OmegaConf
-from pytorch_lightning.loggers import CSVLogger, Logger, WandbLogger
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sam_ft.checkpoints import load_weights, read_state_dict, save_safetensors
 from sam_ft.data.splits import DataSplits
 from sam_ft.files import atomic_write
 from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpoints, early_stopping
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
+from sam_ft.lightning.logs import WANDB_MODES, loggers
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import SegmentationLoss, sam_loss
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import InteractivePreset, sam_paper
-
-_logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Recipe:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"Expected `seed` to be a whole number of at least 0, but got {self.seed!r}.")
 
 
 @dataclass(frozen=True)
@@ -64,11 +69,18 @@ class Monitoring:
     wandb: str = "offline"
 
     def __post_init__(self) -> None:
+        if any(count < 1 for count in self.clicks):
+            raise ValueError(f"Expected `clicks` of at least 1, but got {self.clicks}.")
         known = [*(f"miou@{count}" for count in self.clicks), "miou@box"]
         if self.metric not in known:
             raise ValueError(f"Expected `metric` to be one of {', '.join(known)}, but got {self.metric!r}.")
-        if self.wandb not in ("offline", "online", "disabled"):
-            raise ValueError(f"Expected `wandb` to be offline, online or disabled, but got {self.wandb!r}.")
+        if self.wandb not in WANDB_MODES:
+            raise ValueError(f"Expected `wandb` to be one of {', '.join(WANDB_MODES)}, but got {self.wandb!r}.")
+        if self.pictures < 0 or (self.patience is not None and self.patience < 1):
+            raise ValueError(
+                "Expected `pictures` of at least 0 and `patience` of at least 1 or null, "
+                f"but got {self.pictures} and {self.patience}."
+            )
 
 
 @dataclass(frozen=True)
@@ -110,13 +122,14 @@ def fit(
         What was written.
 
     Raises:
-        ValueError: if the folder already holds a run that is not resumed, or the checkpoint does not exist.
+        ValueError: if the folder already holds a run that is not resumed, the checkpoint does not exist or is of
+            another model, no validation would happen, or Lightning does not take the arguments of its trainer.
     """
     recipe, monitoring = recipe or Recipe(), monitoring or Monitoring()
-    output = _prepare_output(Path(output), resume)
-    config = dict(config or {})
-    with atomic_write(output / "config.yaml") as path:
-        path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
+    output, config, arguments = Path(output), dict(config or {}), dict(trainer or {})
+    _expect_new_folder(output, resume)
+    _expect_validation(arguments)
+    steps_done = None if resume is None else _steps_done(resume, model)
     module = SamModule(
         model,
         preset=recipe.prompts,
@@ -128,55 +141,105 @@ def fit(
     )
     data_module = SamDataModule(data, image_size=model.image_size, settings=recipe.loader, seed=recipe.seed)
     kept = checkpoints(output, monitor=monitoring.metric)
-    lightning = pl.Trainer(
-        **dict(trainer or {}),
-        default_root_dir=output,
-        logger=_loggers(output, monitoring.wandb, config),
-        callbacks=[
-            *kept,
-            StepProgress(),
-            ValidationPictures(data.val, output / "pictures", count=monitoring.pictures),
-            *(
-                []
-                if monitoring.patience is None
-                else [early_stopping(monitor=monitoring.metric, patience=monitoring.patience)]
-            ),
-        ],
-        enable_model_summary=False,
-        use_distributed_sampler=False,
-    )
-    lightning.fit(module, data_module, ckpt_path=None if resume is None else str(resume), weights_only=True)
-    return _finish(lightning, model, output, best=kept[0])
+    watching = [
+        *kept,
+        StepProgress(),
+        *([ValidationPictures(data.val, output / "pictures", count=monitoring.pictures)] * (monitoring.pictures > 0)),
+        *early_stopping(monitor=monitoring.metric, patience=monitoring.patience),
+    ]
+    lightning = _trainer(arguments, output=output, callbacks=watching)
+    with _folder(output), loggers(output, wandb=monitoring.wandb, config=config, steps_done=steps_done) as made:
+        with atomic_write(output / "config.yaml") as path:
+            path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
+        lightning.loggers = made
+        lightning.fit(module, data_module, ckpt_path=None if resume is None else str(resume), weights_only=True)
+        return _finish(lightning, model, output, best=kept[0])
 
 
-def _prepare_output(output: Path, resume: str | Path | None) -> Path:
-    if resume is not None and not Path(resume).exists():
-        raise ValueError(f"Expected a checkpoint to resume from, but {resume} does not exist.")
-    if resume is None and (output / "last.ckpt").exists():
+def _expect_new_folder(output: Path, resume: str | Path | None) -> None:
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"Expected a folder to write to, but {output} is a file.")
+    goes_on = resume is not None and Path(resume).resolve().parent == output.resolve()
+    if (output / "last.ckpt").exists() and not goes_on:
         raise ValueError(
             f"Expected a new folder to write to, but {output} already holds a run: "
             f"give another output, or resume={output / 'last.ckpt'} to go on."
         )
-    output.mkdir(parents=True, exist_ok=True)
-    return output
 
 
-def _loggers(output: Path, wandb: str, config: Mapping[str, Any]) -> list[Logger]:
-    loggers: list[Logger] = [CSVLogger(output, name="", version="")]
-    if wandb != "disabled":
-        online = wandb == "online"
-        loggers.append(WandbLogger(project="sam-ft", save_dir=output, offline=not online, config=dict(config)))
-    return loggers
+def _expect_validation(arguments: Mapping[str, Any]) -> None:
+    """Refuse a training that would end before its first validation, which chooses the best checkpoint."""
+    if arguments.get("limit_val_batches") == 0:
+        raise ValueError("Expected at least one validation, but trainer.limit_val_batches=0 leaves none.")
+    num_steps, interval = arguments.get("max_steps", -1), arguments.get("val_check_interval")
+    if not isinstance(num_steps, int) or not isinstance(interval, int):
+        return  # shares of an epoch, or something that Lightning will refuse
+    num_batches = num_steps * arguments.get("accumulate_grad_batches", 1)
+    if arguments.get("check_val_every_n_epoch", 1) is None and 0 <= num_batches < interval:
+        raise ValueError(
+            f"Expected at least one validation, but trainer.val_check_interval={interval} batches are more than the "
+            f"{num_batches} of trainer.max_steps={num_steps}."
+        )
+
+
+def _steps_done(resume: str | Path, model: Sam) -> int:
+    """How far a checkpoint has come, after a look at whether it is one of ours and of this model."""
+    if not Path(resume).is_file():
+        raise ValueError(f"Expected a checkpoint to resume from, but {resume} does not exist.")
+    try:
+        load_weights(model, read_state_dict(resume))  # the whole state is Lightning's task
+    except ValueError as err:
+        raise ValueError(f"Expected a checkpoint of this model to resume from, but {resume} is none: {err}") from err
+    content = torch.load(resume, map_location="cpu", weights_only=True) if Path(resume).suffix == ".ckpt" else {}
+    if "loops" not in content:
+        raise ValueError(
+            f"Expected a last.ckpt or best.ckpt to resume from, but {resume} holds weights alone: "
+            f"model.weights={resume} starts a new run from them."
+        )
+    return int(content["global_step"])
+
+
+def _trainer(arguments: dict[str, Any], *, output: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
+    """Lightning's trainer; what it says about its arguments is a ValueError."""
+    try:
+        return pl.Trainer(
+            **arguments,
+            default_root_dir=output,
+            logger=False,
+            callbacks=callbacks,
+            enable_model_summary=False,
+            use_distributed_sampler=False,
+        )
+    except (TypeError, MisconfigurationException) as err:
+        raise ValueError(f"Expected settings of `trainer` that Lightning's Trainer takes, but: {err}") from err
+
+
+@contextmanager
+def _folder(output: Path) -> Iterator[None]:
+    """Make the folder; a mistake that is noticed before there is a checkpoint takes a new one away again."""
+    made = [folder for folder in (output, *output.parents) if not folder.exists()]
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as err:
+        raise ValueError(f"Expected a folder to write to, but {output} cannot be made: {err}.") from err
+    try:
+        yield
+    except (ValueError, MisconfigurationException):
+        if made and not (output / "last.ckpt").exists():
+            shutil.rmtree(output, ignore_errors=True)
+            with suppress(OSError):  # somebody else may have put something there
+                for folder in made[1:]:
+                    folder.rmdir()
+        raise
 
 
 def _finish(lightning: pl.Trainer, model: Sam, output: Path, *, best: Any) -> FitResult:
-    """Write the last state and the best weights."""
+    """Write the best weights, and load them."""
     last_path, best_path = output / "last.ckpt", output / "best.ckpt"
-    lightning.save_checkpoint(last_path)
     if not best_path.exists():
         raise ValueError(
             f"Expected at least one validation, but training ended after {lightning.global_step} steps without: "
-            "lower trainer.val_check_interval."
+            "see trainer.val_check_interval and trainer.limit_val_batches."
         )
     load_weights(model, read_state_dict(best_path))
     if lightning.is_global_zero:

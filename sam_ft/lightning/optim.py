@@ -49,7 +49,10 @@ class OptimiserSettings:
             {"params": [p for p in trained if p.ndim >= 2], "weight_decay": self.weight_decay},
             {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
         ]
-        return AdamW([group for group in groups if group["params"]], lr=self.lr, betas=(self.betas[0], self.betas[1]))
+        betas = (self.betas[0], self.betas[1])
+        optimiser = AdamW([group for group in groups if group["params"]], lr=self.lr, betas=betas, fused=True)
+        optimiser._step_supports_amp_scaling = False  # type: ignore[attr-defined]  # else Lightning refuses to clip
+        return optimiser
 
     def schedule(self, optimiser: Optimizer, num_steps: int) -> LambdaLR:
         """The learning rate of each of `num_steps` optimiser steps."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
 import sys
@@ -12,13 +13,12 @@ from typing import Any, NoReturn
 
 import hydra
 import torch
-from hydra.errors import HydraException
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from sam_ft.checkpoints import load_model
 from sam_ft.data.splits import DataSplits
+from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.freeze import adapt
 from sam_ft.models.sam.model import Sam
@@ -27,29 +27,35 @@ from sam_ft.models.sam.variants import build_model
 TRACEBACK_VARIABLE = "SAM_FT_TRACEBACK"
 """Set to 1, it shows where a user's mistake was noticed."""
 
-_USER_ERRORS = (ValueError, HydraException, OmegaConfBaseException)
-
 
 def run(task: Callable[[DictConfig], None], *, config_folder: Path, config_name: str) -> None:
     """Run a Hydra program; a mistake of the user becomes one line on stderr and exit code 2."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints the error itself and exits with 1
     quiet_libraries()
+
+    @functools.wraps(task)
+    def checked(config: DictConfig) -> None:
+        try:
+            refuse_missing(config)
+            task(config)
+        except USER_ERRORS as err:  # caught inside, since Hydra would print all overrides first
+            exit_with(err)
+
     try:
-        hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(task)()
-    except _USER_ERRORS as err:
-        exit_with(err)
+        hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(checked)()
+    except USER_ERRORS as err:
+        exit_with(err, config_folder=config_folder)
 
 
-def exit_with(err: BaseException) -> NoReturn:
+def exit_with(err: BaseException, *, config_folder: Path | None = None) -> NoReturn:
     """Say what is wrong in one line and leave with exit code 2.
 
     Raises:
-        SystemExit: always.
+        SystemExit: always, unless `SAM_FT_TRACEBACK` asks for the error itself.
     """
     if os.environ.get(TRACEBACK_VARIABLE) == "1":
         raise err
-    print_line = " ".join(str(_cause(err)).split())
-    sys.stderr.write(f"sam-ft: {print_line}\n")
+    sys.stderr.write(f"sam-ft: {explain(err, config_folder=config_folder)}\n")
     raise SystemExit(2)
 
 
@@ -65,17 +71,19 @@ def quiet_libraries() -> None:
         ".*The number of training batches .* is smaller than the logging interval.*",
         ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
         ".*LeafSpec.*",
+        ".*resuming from a checkpoint that ended before the epoch ended.*",  # the data module goes on where it was
     ):
         warnings.filterwarnings("ignore", message=noise)
 
 
 def model_of(config: DictConfig) -> Sam:
     """The model of a `model` config: its size, its starting weights, which parts are trained."""
+    image_size = None if config.model.image_size is None else whole_number(config, "model.image_size", least=1)
     if config.model.weights is None:
-        torch.manual_seed(config.seed)
-        model = build_model(config.model.name, image_size=config.model.image_size)
+        torch.manual_seed(whole_number(config, "seed", least=0))
+        model = build_model(config.model.name, image_size=image_size)
     else:
-        model = load_model(config.model.weights, image_size=config.model.image_size)
+        model = load_model(config.model.weights, image_size=image_size)
     adapt(model, config.adapt)
     return model
 
@@ -92,29 +100,25 @@ def config_of(checkpoint: str | Path) -> dict[str, Any]:
     """The config of the run that wrote a checkpoint: from inside it, or from the `config.yaml` beside it.
 
     Raises:
-        ValueError: if there is neither.
+        ValueError: if there is neither, or it is not about data.
     """
     checkpoint = Path(checkpoint)
+    if not checkpoint.exists():
+        raise ValueError(f"Expected a checkpoint at {checkpoint}, but nothing is there.")
+    config: Any = None
     if checkpoint.suffix == ".ckpt":
-        content = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)
-        if content.get(CONFIG_KEY):
-            return content[CONFIG_KEY]
-    beside = checkpoint.parent / "config.yaml"
-    if not beside.is_file():
+        config = torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True).get(CONFIG_KEY)
+    folder = checkpoint if checkpoint.is_dir() else checkpoint.parent
+    if not config and (folder / "config.yaml").is_file():
+        config = OmegaConf.to_container(OmegaConf.load(folder / "config.yaml"), resolve=True)
+    if not isinstance(config, dict) or "data" not in config:
         raise ValueError(
-            f"Expected the config of the training in {checkpoint} or in {beside}, but found none: "
+            f"Expected the config of a training in {checkpoint} or in {folder / 'config.yaml'}, but found none: "
             "say what to measure on, such as data=nifti data.images=... data.labels=..."
         )
-    return OmegaConf.to_container(OmegaConf.load(beside), resolve=True)  # type: ignore[return-value]
+    return config
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
     """A config as dicts, lists and numbers, all references resolved."""
     return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)  # type: ignore[return-value]
-
-
-def _cause(err: BaseException) -> BaseException:
-    """The user's mistake inside what Hydra wraps around it."""
-    while isinstance(err, HydraException) and isinstance(err.__cause__, _USER_ERRORS):
-        err = err.__cause__
-    return err

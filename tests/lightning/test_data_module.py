@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from sam_ft.data.splits import DataSplits
+from sam_ft.data.synthetic import Synthetic, synthetic_splits
+from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
+
+
+def module(splits: DataSplits, *, seed: int = 0, **settings: Any) -> SamDataModule:
+    return SamDataModule(splits, image_size=64, settings=LoaderSettings(**settings), seed=seed)
+
+
+def names(data: SamDataModule, *, epoch: int = 0) -> list[tuple[str, ...]]:
+    loader = data.train_dataloader()
+    loader.sampler.set_epoch(epoch)  # type: ignore[attr-defined]
+    return [tuple(sample.name for sample in batch.samples) for batch in loader]  # type: ignore[attr-defined]
+
+
+def test_an_epoch_shows_every_sample_once_in_an_order_of_its_own(splits: DataSplits) -> None:
+    data = module(splits, batch_size=1)
+    epochs = [[name for batch in names(data, epoch=epoch) for name in batch] for epoch in range(6)]
+    assert all(sorted(epoch) == [f"synthetic_{index:05d}" for index in range(4)] for epoch in epochs)
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+
+
+def test_the_order_follows_from_the_seed(splits: DataSplits) -> None:
+    orders = [names(module(splits, batch_size=4, seed=seed)) for seed in (0, 0, 1, 2, 3)]
+    assert orders[0] == orders[1]
+    assert any(order != orders[0] for order in orders[2:])
+
+
+def test_an_incomplete_batch_is_left_out_where_there_are_complete_ones(splits: DataSplits) -> None:
+    assert [len(batch) for batch in names(module(splits, batch_size=3))] == [3]
+    assert [len(batch) for batch in names(module(splits, batch_size=5))] == [4]
+
+
+def test_training_thins_objects_out_and_validation_keeps_all() -> None:
+    data = module(synthetic_splits(6, num_val=6, image_size=64), batch_size=6, eval_batch_size=4, max_objects=2)
+    (batch,) = data.train_dataloader()
+    assert batch.masks.shape[1] == 2  # type: ignore[attr-defined]
+    counted = [int(count) for batch in data.val_dataloader() for count in batch.valid.sum(1)]  # type: ignore[attr-defined]
+    assert counted == [len(sample.masks) for sample in data.splits.val]  # type: ignore[attr-defined]
+    assert max(counted) > 2
+
+
+def test_validation_is_not_augmented_and_training_is() -> None:
+    same = Synthetic(4, image_size=64)
+    data = module(DataSplits(train=same, val=same), batch_size=4, eval_batch_size=4, augment="light")
+    (trained,), (validated,) = data.train_dataloader(), data.val_dataloader()
+    plain = {sample.name: sample.image for sample in same}
+    assert all(torch.equal(sample.image, plain[sample.name]) for sample in validated.samples)  # type: ignore[attr-defined]
+    assert any(not torch.equal(sample.image, plain[sample.name]) for sample in trained.samples)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"batch_size": 0}, {"eval_batch_size": 0}, {"num_workers": -1}, {"max_objects": 0}, {"augment": "strong"}]
+)
+def test_settings_out_of_range_are_refused_at_once(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        LoaderSettings(**wrong)

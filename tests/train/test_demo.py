@@ -1,0 +1,71 @@
+"""The demo's judgement and words; the demo itself is `make demo`."""
+
+from __future__ import annotations
+
+import runpy
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from sam_ft.cli import find_program
+from sam_ft.data.splits import DataSplits
+from sam_ft.data.synthetic import Synthetic
+
+GOOD = {"miou@1": 0.7, "miou@3": 0.75, "miou@5": 0.8, "miou@box": 0.78, "num_masks": 120, "num_images": 23}
+
+
+@pytest.fixture(scope="module")
+def demo() -> dict[str, Any]:
+    return runpy.run_path(str(find_program("demo")), run_name="demo")
+
+
+def test_a_good_result_keeps_every_promise(demo: dict[str, Any]) -> None:
+    assert demo["promises"](GOOD) == {
+        "mIoU rises with every click": True,
+        "miou@1 is at least 0.60": True,
+        "miou@box is at least 0.75": True,
+    }
+
+
+@pytest.mark.parametrize(
+    "change, broken",
+    [
+        ({"miou@1": 0.59}, "miou@1 is at least 0.60"),
+        ({"miou@box": 0.749}, "miou@box is at least 0.75"),
+        ({"miou@3": 0.8}, "mIoU rises with every click"),
+        ({"miou@5": 0.74}, "mIoU rises with every click"),
+    ],
+)
+def test_each_promise_can_be_broken(demo: dict[str, Any], change: dict[str, float], broken: str) -> None:
+    kept = demo["promises"]({**GOOD, **change})
+    assert [promise for promise, true in kept.items() if not true] == [broken]
+
+
+def test_the_closing_words_hold_every_number_and_the_verdict(demo: dict[str, Any]) -> None:
+    before = {key: value / 10 if key.startswith("miou") else value for key, value in GOOD.items()}
+    kept = {"it works": True, "it flies": False}
+    words = demo["closing_words"]({"before": before, "after": GOOD}, kept, files=[Path("a.html"), Path("b.nii.gz")])
+    lines = [line.split() for line in words.splitlines()]
+    assert ["miou@1", "0.070", "0.700"] in lines
+    assert ["miou@box", "0.078", "0.780"] in lines
+    assert ["yes", "it", "works"] in lines
+    assert ["NO", "it", "flies"] in lines
+    assert "23 slices, 120 masks" in words
+    assert words.endswith("Look at a.html and b.nii.gz.")
+
+
+def test_the_demo_measures_on_slices_alone(demo: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="hold out a slab"):
+        demo["held_out"](DataSplits(train=Synthetic(1), val=Synthetic(1), test=Synthetic(1)))
+
+
+def test_the_demo_trains_by_its_experiment_in_its_own_folder(demo: dict[str, Any], tmp_path: Path) -> None:
+    (tmp_path / "training").mkdir()
+    (tmp_path / "training" / "last.ckpt").write_text("of an earlier demo")
+    config = demo["configure"](tmp_path)
+    assert not (tmp_path / "training").exists()
+    assert config.output == str(tmp_path / "training")
+    assert config.data.images == str(tmp_path / "data" / "image.nii.gz")
+    assert config.model.name == "vit_tiny"
+    assert config.data.axis != "sagittal"  # the template is mirror-symmetric

@@ -1,0 +1,160 @@
+"""`sam-ft evaluate` as a user meets it."""
+
+from __future__ import annotations
+
+import csv
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sam_ft.checkpoints import save_meta
+from sam_ft.data.synthetic import synthetic_splits
+from sam_ft.lightning import Monitoring, Recipe, fit
+from sam_ft.models.sam.variants import build_model
+from sam_ft.prompts.presets import InteractivePreset
+
+Program = Callable[..., Any]
+DATA = {
+    "_target_": "sam_ft.data.synthetic.synthetic_splits",
+    "num_train": 1,
+    "num_val": 1,
+    "num_test": 2,
+    "image_size": 64,
+    "seed": 0,
+}
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a training of one step, with its data in its config."""
+    torch.manual_seed(0)
+    result = fit(
+        build_model("vit_tiny", image_size=64),
+        synthetic_splits(1, num_val=1, image_size=64),
+        output=tmp_path_factory.mktemp("trained") / "run",
+        recipe=Recipe(prompts=InteractivePreset(num_clicks=0, num_mask_only=0)),
+        monitoring=Monitoring(wandb="disabled", pictures=0, clicks=(1,)),
+        trainer={"accelerator": "cpu", "max_steps": 1, "val_check_interval": 1, "check_val_every_n_epoch": None},
+        config={"data": DATA},
+    )
+    return result.output
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy in the test's own folder, under a short name."""
+    shutil.copytree(trained, tmp_path / "run")
+    return tmp_path / "run"
+
+
+def one_line(result: Any) -> str:
+    assert result.code == 2, result.err
+    assert result.err.startswith("sam-ft: ")
+    assert result.err.count("\n") == 1
+    return result.err
+
+
+def test_evaluate_measures_on_the_test_part_of_the_training_and_writes_a_folder(
+    sam_ft: Program, run: Path, tmp_path: Path
+) -> None:
+    done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", "pictures=1")
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "records.csv", "index.html"}
+    assert {path.name for path in tmp_path.iterdir()} == {"run", "eval"}
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    test = synthetic_splits(1, num_val=1, num_test=2, image_size=64).test
+    assert test is not None
+    num_masks = sum(len(test[index].masks) for index in range(2))
+    assert (summary["num_images"], summary["num_masks"]) == (2, num_masks)
+    for key in ("miou@1", "miou@3", "miou@5", "miou@box"):
+        assert 0 <= summary[key] <= 1
+        assert f"{summary[key]:.4f}" in done.out
+    with (tmp_path / "eval" / "records.csv").open() as file:
+        records = list(csv.DictReader(file))
+    assert len(records) == 4 * num_masks
+    boxes = [float(record["iou"]) for record in records if record["prompt"] == "box"]
+    assert sum(boxes) / len(boxes) == pytest.approx(summary["miou@box"])
+    page = (tmp_path / "eval" / "index.html").read_text()
+    assert page.count("<img") > 3
+    assert "sam-ft evaluate checkpoint=run/best.ckpt output=eval" in page
+
+
+def test_evaluate_takes_other_data_another_part_and_plain_weights(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    data = ["data=synthetic", "data.num_train=1", "data.num_val=3", "data.num_test=0", "data.image_size=64"]
+    done = sam_ft(
+        "evaluate", "checkpoint=run/model.safetensors", "output=eval", "part=val", "clicks=[2]", "pictures=0", *data
+    )
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    assert summary["num_images"] == 3
+    assert {key for key in summary if key.startswith("miou")} == {"miou@2", "miou@box"}
+
+
+def test_weights_beside_the_config_of_their_training_know_their_data(
+    sam_ft: Program, run: Path, tmp_path: Path
+) -> None:
+    for number, checkpoint in enumerate(("run/best.ckpt", "run/model.safetensors")):
+        done = sam_ft("evaluate", f"checkpoint={checkpoint}", f"output=eval{number}", "clicks=[1]", "pictures=0")
+        assert done.code == 0, done.err
+    first, second = (json.loads((tmp_path / f"eval{number}" / "summary.json").read_text()) for number in (0, 1))
+    assert first == second
+
+
+def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    data = ["data=synthetic", "data.num_train=1", "data.num_val=1", "data.num_test=0"]
+    message = one_line(sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", *data))
+    assert "(train, val)" in message and "test" in message
+    assert not (tmp_path / "eval").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments, expected",
+    [
+        ([], "checkpoint=... output=..."),
+        (["checkpoint=run/best.ckpt"], "add output=..."),
+        (["checkpoint=nowhere.ckpt", "output=eval"], "nowhere.ckpt"),
+        (["checkpoint=run", "output=eval"], "run"),
+        (["checkpoint=run/config.yaml", "output=eval"], "run/config.yaml"),
+        (["checkpoint=run/best.ckpt", "output=eval", "part=tset"], "train, val, test"),
+        (["checkpoint=run/best.ckpt", "output=eval", "prat=val"], "Did you mean `part`?"),
+        (["checkpoint=run/best.ckpt", "output=eval", "data=nifty"], "Did you mean `nifti`?"),
+        (["checkpoint=run/best.ckpt", "output=eval", "data.images=a"], "`data` to be chosen first"),
+        (["checkpoint=run/best.ckpt", "output=eval", "data=nifti"], "data.images=... data.labels=..."),
+        (["checkpoint=run/best.ckpt", "output=eval", "image_size=60"], "multiple of 16"),
+        (["checkpoint=run/best.ckpt", "output=eval", "clicks=5"], "such as [1, 3, 5]"),
+        (["checkpoint=run/best.ckpt", "output=eval", "clicks=[0]"], "such as [1, 3, 5]"),
+        (["checkpoint=run/best.ckpt", "output=eval", "batch_size=0"], "batch_size"),
+        (["checkpoint=run/best.ckpt", "output=eval", "pictures=many"], "pictures"),
+        (["checkpoint=run/best.ckpt", "output=run/config.yaml"], "run/config.yaml is a file"),
+    ],
+)
+def test_a_mistake_is_one_line_and_leaves_nothing(
+    sam_ft: Program, run: Path, tmp_path: Path, arguments: list[str], expected: str
+) -> None:
+    before = sorted(tmp_path.rglob("*"))
+    message = one_line(sam_ft("evaluate", *arguments))
+    assert expected in message, message
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_checkpoint_without_a_config_asks_for_data(sam_ft: Program, tmp_path: Path) -> None:
+    save_meta(build_model("vit_tiny", image_size=64), tmp_path / "sam.pth")
+    message = one_line(sam_ft("evaluate", "checkpoint=sam.pth", "output=eval"))
+    assert "data=nifti data.images=..." in message
+    assert {path.name for path in tmp_path.iterdir()} == {"sam.pth"}
+
+
+def test_an_image_that_cannot_be_decoded_is_named(
+    sam_ft: Program, run: Path, image_folder: Path, tmp_path: Path
+) -> None:
+    for path in sorted((image_folder / "images").iterdir()):
+        path.write_bytes(path.read_bytes()[:-30])
+    done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", "data=image_mask", f"data.root={image_folder}")
+    assert done.code == 2
+    assert "images/" in done.err.splitlines()[-1] and "Traceback" not in done.err
+    assert not (tmp_path / "eval").exists()

@@ -1,0 +1,168 @@
+"""`sam-ft fit` as a user meets it: what it writes and says, and what it says to a mistake."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+
+from sam_ft.checkpoints import load_model
+
+Program = Callable[..., Any]
+LABEL = np.zeros((8, 8, 10), dtype=np.uint8)
+LABEL[2:7, 2:7] = 1
+
+
+def volumes(folder: Path, label: np.ndarray = LABEL, *, shift: float = 0.0) -> list[str]:
+    """Writes one image and its label; the overrides that read them."""
+    image = np.random.default_rng(0).integers(0, 1000, LABEL.shape).astype(np.int16)
+    affine = np.eye(4)
+    nibabel.save(nibabel.Nifti1Image(image, affine), folder / "image.nii.gz")
+    affine[0, 3] = shift
+    nibabel.save(nibabel.Nifti1Image(label, affine), folder / "label.nii.gz")
+    return ["data=nifti", "data/split=slabs", "data.images=image.nii.gz", "data.labels=label.nii.gz"]
+
+
+def one_line(result: Any) -> str:
+    """The message of a refused run."""
+    assert result.code == 2, result.err
+    assert result.err.startswith("sam-ft: ")
+    assert result.err.count("\n") == 1
+    return result.err
+
+
+def files(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
+def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
+    done = sam_ft("fit", *synthetic, "output=run")
+    assert done.code == 0, done.err
+    names = ["best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv"]
+    assert files(tmp_path) == {
+        "run",
+        "run/pictures",
+        "run/pictures/step_000001.png",
+        *(f"run/{name}" for name in names),
+    }
+    assert all(name in done.out for name in names)
+    assert "2 training samples, 1 for validation" in done.out
+    assert "Best validation miou@1: " in done.out
+    assert "sam-ft evaluate checkpoint=run/best.ckpt" in done.out
+    assert "miou@box=" in done.err  # the progress bar
+    assert load_model("run/model.safetensors").image_size == 64
+    before = (tmp_path / "run" / "last.ckpt").read_bytes()
+    assert "resume=run/last.ckpt" in one_line(sam_ft("fit", *synthetic, "output=run"))
+    assert (tmp_path / "run" / "last.ckpt").read_bytes() == before
+    longer = sam_ft("fit", *synthetic, "output=run", "trainer.max_steps=2", "resume=run/last.ckpt")
+    assert longer.code == 0, longer.err
+    assert "Done after 2 steps" in longer.out
+
+
+@pytest.mark.parametrize(
+    "overrides, expected",
+    [
+        (["trainer.max_stepz=3"], ["`trainer.max_stepz`", "`trainer.max_steps`"]),
+        (["modle.image_size=64"], ["Did you mean `model`?"]),
+        (["model=vit_bb"], ["vit_b, vit_h, vit_l, vit_tiny"]),
+        (["data=nifty"], ["brain, image_mask, nifti, synthetic", "Did you mean `nifti`?"]),
+        (["model.image_size=60"], ["multiple of 16", "60"]),
+        (["model.image_size=big"], ["model.image_size", "'big'"]),
+        (["model.weights=nowhere.pth"], ["nowhere.pth"]),
+        (["adapt=heads"], ["full, decoder", "'heads'"]),
+        (["resume=nowhere.ckpt"], ["nowhere.ckpt"]),
+        (["monitoring.metric=miou@7"], ["miou@1, miou@3, miou@5, miou@box"]),
+        (["loader.augment=strong"], ["none, light, medical"]),
+        (["trainer.accelerator=abacus"], ["abacus"]),
+        (["+trainer.max_stepz=3"], ["max_stepz"]),
+        (["trainer.val_check_interval=5"], ["val_check_interval=5"]),
+        (["optimiser.lr=fast"], ["optimiser"]),
+        (["seed=-1"], ["`seed`"]),
+        (["steps"], ["name=value", "'steps'"]),
+    ],
+)
+def test_a_mistake_in_an_override_is_one_line_and_leaves_nothing(
+    sam_ft: Program, synthetic: list[str], tmp_path: Path, overrides: list[str], expected: list[str]
+) -> None:
+    message = one_line(sam_ft("fit", *synthetic, "output=run", *overrides))
+    assert all(part in message for part in expected), message
+    assert files(tmp_path) == set()
+
+
+def test_data_must_be_chosen_and_located(sam_ft: Program, tmp_path: Path) -> None:
+    assert "data=NAME, one of brain, image_mask, nifti, synthetic" in one_line(sam_ft("fit"))
+    assert "data.images=... data.labels=..." in one_line(sam_ft("fit", "data=nifti"))
+    assert files(tmp_path) == set()
+
+
+@pytest.mark.parametrize(
+    "label, shift, expected",
+    [
+        (LABEL[:7], 0.0, ["label.nii.gz", "(7, 8, 10)", "(8, 8, 10)"]),
+        (LABEL, 0.5, ["label.nii.gz", "0.5 voxels apart"]),
+        (LABEL * 0, 0.0, ["label.nii.gz", "at least one object"]),
+        (LABEL.astype(np.float32) / 2, 0.0, ["label.nii.gz", "integer labels"]),
+    ],
+)
+def test_a_label_that_does_not_fit_its_image_is_named(
+    sam_ft: Program, tmp_path: Path, label: np.ndarray, shift: float, expected: list[str]
+) -> None:
+    message = one_line(sam_ft("fit", *volumes(tmp_path, label, shift=shift), "output=run"))
+    assert all(part in message for part in expected), message
+    assert files(tmp_path) == {"image.nii.gz", "label.nii.gz"}
+
+
+def test_a_path_that_is_not_there_is_named(sam_ft: Program, tmp_path: Path) -> None:
+    overrides = volumes(tmp_path)
+    (tmp_path / "image.nii.gz").unlink()
+    assert "image.nii.gz" in one_line(sam_ft("fit", *overrides, "output=run"))
+    assert "nowhere" in one_line(sam_ft("fit", "data=image_mask", "data.root=nowhere", "output=run"))
+    assert files(tmp_path) == {"label.nii.gz"}
+
+
+def test_a_single_volume_cannot_be_split_by_volumes_and_the_message_says_what_to_do(
+    sam_ft: Program, tmp_path: Path
+) -> None:
+    overrides = [override for override in volumes(tmp_path) if override != "data/split=slabs"]
+    assert "data/split=slabs" in one_line(sam_ft("fit", *overrides, "output=run"))
+
+
+@pytest.mark.parametrize("part, workers", [("images", 0), ("images", 1), ("labels", 0)])
+def test_an_image_that_cannot_be_decoded_is_named(
+    sam_ft: Program, synthetic: list[str], image_folder: Path, tmp_path: Path, part: str, workers: int
+) -> None:
+    """Cut off in the middle, so that the sizes in the header are right and only decoding finds out."""
+    for path in sorted((image_folder / part).iterdir()):
+        path.write_bytes(path.read_bytes()[:-30])
+    before = files(tmp_path)
+    settings = [override for override in synthetic if not override.startswith("data")]
+    more = ["data=image_mask", f"data.root={image_folder}", f"loader.num_workers={workers}", "monitoring.pictures=0"]
+    done = sam_ft("fit", *settings, *more, "output=run")
+    assert done.code == 2
+    message = done.err.splitlines()[-1]
+    assert message.startswith("sam-ft: Expected an image in ") and f"{part}/" in message and ".png" in message
+    assert "Traceback" not in done.err
+    assert files(tmp_path) == before
+
+
+@pytest.mark.data
+def test_nuclei_train_from_their_folder(
+    sam_ft: Program, synthetic: list[str], data_folder: Path, tmp_path: Path
+) -> None:
+    for part in ("train", "val"):
+        for kind in ("images", "labels"):
+            source = data_folder / "nuclei" / part / kind
+            if not source.is_dir():
+                pytest.skip(f"{source} is not there")
+            target = tmp_path / "few" / part / kind
+            target.mkdir(parents=True)
+            for path in sorted(source.iterdir())[:2]:
+                shutil.copy(path, target / path.name)
+    settings = [override for override in synthetic if not override.startswith("data")]
+    done = sam_ft("fit", *settings, "data=image_mask", "data.root=few", "output=run", "monitoring.clicks=[1]")
+    assert done.code == 0, done.err
