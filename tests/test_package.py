@@ -20,7 +20,16 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 
 # A training of one step that the installed program must manage from an empty folder, and where it writes.
-FIT_OVERRIDES = ["data=synthetic", "model=vit_tiny", "trainer.max_steps=1", "output=run"]
+FIT_OVERRIDES = [
+    "data=synthetic",
+    "data.num_train=2",
+    "data.num_val=1",
+    "model.image_size=64",
+    "trainer.max_steps=1",
+    "trainer.val_check_interval=1",
+    "monitoring.wandb=disabled",
+    "output=run",
+]
 FIT_OUTPUT = "run"
 FIT_WRITES = ["best.ckpt", "last.ckpt", "model.safetensors", "config.yaml"]
 

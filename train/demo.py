@@ -1,7 +1,8 @@
 """`sam-ft demo`: fine-tune a small SAM on a real MRI volume, and show what it gained.
 
-The volume is the ICBM152 brain, the average of 152 T1 scans, with its grey and white matter. A slab of coronal
-slices is held out; the same model is measured on it before and after training.
+First vit_tiny learns on drawn shapes what clicks and boxes mean, from random weights. Then it is fine-tuned on the
+ICBM152 brain, the average of 152 T1 scans, with its grey and white matter. A slab of coronal slices is held out; the
+model is measured on it before and after the fine-tuning.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.splits import DataSplits
@@ -39,7 +41,6 @@ from sam_ft.evaluation.report import (
 )
 from sam_ft.evaluation.volumes import segment_with_boxes
 from sam_ft.lightning import FitResult, Recipe, fit, program
-from sam_ft.models.sam.model import Sam
 from sam_ft.pictures import to_png, training_figure
 
 _logger = logging.getLogger("sam_ft.demo")
@@ -54,19 +55,29 @@ COMMAND = "make demo"
 
 
 def demo(output: Path) -> bool:
-    """Prepare, measure, train, measure again, write the page; True if the promise is kept."""
+    """Prepare, teach shapes, measure, fine-tune, measure again, write the page; True if the promise is kept."""
     start = time.monotonic()
-    config = configure(output)
+    shutil.rmtree(output / "shapes", ignore_errors=True)
+    shutil.rmtree(output / "brain", ignore_errors=True)
     write_brain = runpy.run_path(str(find_folder("datasets") / "brain_icbm152.py"))["write"]
-    write_brain(output / "data")
-    data = program.data_of(config.data)
-    test = held_out(data)
+    images, labels = write_brain(output / "data")
+    _logger.info("Teaching %s what clicks and boxes mean, on drawn shapes ...", "vit_tiny")
+    shapes = train(configure("demo_shapes", f"output={output / 'shapes'}"))
+    config = configure(
+        "demo_brain",
+        f"output={output / 'brain'}",
+        f"data.images={images}",
+        f"data.labels={labels}",
+        f"model.weights={shapes.weights}",
+    )
+    test = held_out(program.data_of(config.data))
     shown = cases_to_show(test, SHOWN_CASES)
-    model = program.model_of(config)
-    _logger.info("Measuring the untrained model on %d held-out slices ...", len(test))
-    before = measure(model, test, shown=shown)
-    result = train(model, data, config)
-    _logger.info("Measuring the trained model and segmenting the volume ...")
+    _logger.info("Measuring it on %d held-out slices of the brain ...", len(test))
+    before = measure(load_model(shapes.weights, image_size=config.model.image_size), test, shown=shown)
+    _logger.info("Fine-tuning it on the other slices ...")
+    result = train(config)
+    _logger.info("Measuring again, and segmenting the held-out slab ...")
+    model = load_model(result.weights)
     after = measure(model, test, shown=shown)
     after.write(output)
     segmentation = segment_with_boxes(model, test, output / "segmentation.nii.gz")
@@ -80,19 +91,10 @@ def demo(output: Path) -> bool:
     return all(kept.values())
 
 
-def configure(output: Path) -> DictConfig:
-    """The config of `sam-ft fit experiment=demo_brain`, with the demo's folders."""
-    shutil.rmtree(output / "training", ignore_errors=True)
+def configure(experiment: str, *overrides: str) -> DictConfig:
+    """The config of `sam-ft fit experiment=...`."""
     with initialize_config_dir(version_base="1.3", config_dir=str(find_configs())):
-        return compose(
-            "fit",
-            overrides=[
-                "experiment=demo_brain",
-                f"data.images={output / 'data' / 'image.nii.gz'}",
-                f"data.labels={output / 'data' / 'label.nii.gz'}",
-                f"output={output / 'training'}",
-            ],
-        )
+        return compose("fit", overrides=[f"experiment={experiment}", *overrides])
 
 
 def held_out(data: DataSplits) -> NiftiSlices:
@@ -102,13 +104,12 @@ def held_out(data: DataSplits) -> NiftiSlices:
     return data.test
 
 
-def train(model: Sam, data: DataSplits, config: DictConfig) -> FitResult:
-    """The training of the config."""
-    _logger.info("Training on %d slices, validating on %d ...", len(data.train), len(data.val))
+def train(config: DictConfig) -> FitResult:
+    """The training of a config."""
     plain = program.plain(config)
     return fit(
-        model,
-        data,
+        program.model_of(config),
+        program.data_of(config.data),
         output=config.output,
         recipe=Recipe(
             prompts=instantiate(config.prompts),
@@ -177,12 +178,10 @@ def demo_page(
         Section(
             "Held-out slices",
             [Gallery(rows)],
-            lead="Objects spread evenly over the slab, not chosen by result. Before training the same model has random "
-            "weights.",
+            lead="Objects spread evenly over the slab, not chosen by result. Before fine-tuning the model knows drawn "
+            "shapes alone.",
         ),
-        Section(
-            "Training", [training], lead=f"{result.num_steps} steps from random weights; {what_is_trained(config)}."
-        ),
+        Section("Training", [training], lead=f"{result.num_steps} steps of fine-tuning; {what_is_trained(config)}."),
         Section(
             "Do it again",
             [Code(COMMAND), Code(OmegaConf.to_yaml(config, resolve=True), summary="The configuration"), Facts(facts())],
@@ -209,7 +208,10 @@ def facts() -> list[tuple[str, str]]:
     return [
         *versions(),
         ("segmentation.nii.gz", "the held-out slab on the source's grid: 1 grey matter, 2 white matter"),
-        ("training/", "best.ckpt, last.ckpt, model.safetensors, config.yaml, metrics.csv, pictures"),
+        (
+            "shapes/, brain/",
+            "the two trainings: best.ckpt, last.ckpt, model.safetensors, config.yaml, metrics.csv, pictures",
+        ),
         ("summary.json", "the numbers above"),
         ("records.csv", "one row for each mask with its prompts"),
     ]

@@ -61,6 +61,11 @@ def describe(result: FitResult, *, metric: str) -> str:
             "  config.yaml        what made this run",
             "  metrics.csv        losses and validation",
             "  pictures/          prompt, truth and prediction at every validation",
+            *(
+                ["  wandb/             the same for wandb: wandb sync FOLDER"]
+                if (result.output / "wandb").is_dir()
+                else []
+            ),
             f"Measure it: sam-ft evaluate checkpoint={result.best_checkpoint} output={result.output / 'evaluation'}",
         ]
     )

@@ -25,11 +25,12 @@ def evaluation_page(
 ) -> Page:
     """Headline numbers, a table, curves and pictures of one model."""
     summary = measurement.summary
-    most_clicks = max((record.num_clicks for record in measurement.records), default=0)
+    clicks = {record.num_clicks for record in measurement.records if record.prompt == "click"}
+    prompts = [*(("click", count) for count in sorted({min(clicks), max(clicks)} if clicks else clicks)), ("box", 0)]
     rows = [
         picture_row(case, {"prediction": measurement}, prompt=prompt, num_clicks=num_clicks)
         for case in shown
-        for prompt, num_clicks in (("click", 1), ("click", most_clicks), ("box", 0))
+        for prompt, num_clicks in prompts
         if (case.sample.name, case.object_index, prompt, num_clicks) in measurement.answers
     ]
     return Page(

@@ -33,7 +33,8 @@ def loggers(
 
     is_own = library.run is None  # else the caller has opened a run, which Lightning joins
     offline = wandb == "offline"
-    made.append(WandbLogger(project="sam-ft", save_dir=output, offline=offline, config=dict(config)))
+    settings = library.Settings(silent=offline)  # online, it tells the address of the run
+    made.append(WandbLogger(project="sam-ft", save_dir=output, offline=offline, config=dict(config), settings=settings))
     try:
         yield made
     finally:

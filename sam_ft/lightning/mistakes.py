@@ -34,7 +34,7 @@ def explain(err: BaseException, *, config_folder: Path | None = None) -> str:
     elif isinstance(err, InstantiationException):
         text = str(err).replace("full_key:", "in the settings of")
     else:
-        text = _group_to_choose(str(err)) or _raised_by_worker(str(err)) or str(err)
+        text = _raised_by_worker(str(err)) or str(err)
     return " ".join(text.split())
 
 
@@ -74,7 +74,7 @@ def _unknown_setting(err: OmegaConfBaseException, config_folder: Path | None) ->
     group = config_folder / full_key if config_folder is not None else None
     if group is not None and group.is_dir():
         options = sorted(path.stem for path in group.glob("*.yaml"))
-        return f"Expected `{full_key}` to be chosen first: add {full_key}=NAME, one of {', '.join(options)}."
+        return f"Expected a choice of `{full_key}`, but got none: add {full_key}=NAME, one of {', '.join(options)}."
     folder, _, name = full_key.rpartition(".")
     siblings = _keys(err.parent_node)
     known = [f"{folder}.{key}" if folder else key for key in siblings]
@@ -109,14 +109,6 @@ def _like(name: str, known: Sequence[str]) -> str:
 
 def _like_one_of(names: Sequence[str]) -> str:
     return f" Did you mean {' or '.join(f'`{name}`' for name in names)}?" if names else ""
-
-
-def _group_to_choose(text: str) -> str | None:
-    """Hydra's sentence about a group that has no default."""
-    found = re.match(r"You must specify '(\S+)'.*?Available options:(.*)", text, flags=re.DOTALL)
-    if found is None:
-        return None
-    return f"Expected {found[1]}=NAME, one of {', '.join(found[2].split())}, but got none."
 
 
 def _raised_by_worker(text: str) -> str | None:

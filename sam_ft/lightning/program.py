@@ -39,7 +39,7 @@ def run(task: Callable[[DictConfig], None], *, config_folder: Path, config_name:
             refuse_missing(config)
             task(config)
         except USER_ERRORS as err:  # caught inside, since Hydra would print all overrides first
-            exit_with(err)
+            exit_with(err, config_folder=config_folder)
 
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(checked)()

@@ -35,15 +35,18 @@ def test_a_logger_writes_nothing_before_there_is_something(tmp_path: Path, steps
 
 
 def test_offline_runs_of_wandb_lie_in_the_run_folder_and_are_closed(
-    quick_fit: Callable[..., FitResult], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    quick_fit: Callable[..., FitResult],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     import wandb
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("WANDB_SILENT", "true")
     monitoring = Monitoring(wandb="offline", pictures=0)
     result = quick_fit(tmp_path / "run", monitoring=monitoring, config={"seed": 3}, max_steps=2)
     assert wandb.run is None
+    assert "Run history" not in capfd.readouterr().err  # silent while nothing leaves the machine
     (folder,) = (result.output / "wandb").glob("offline-run-*")
     assert list(folder.glob("run-*.wandb"))
     assert [path.name for path in tmp_path.iterdir()] == ["run"]

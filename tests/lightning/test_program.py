@@ -106,7 +106,9 @@ def test_a_developer_can_see_where_it_was_noticed(monkeypatch: pytest.MonkeyPatc
 
 
 def test_a_program_keeps_the_traceback_of_a_mistake_of_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "main.yaml").write_text("hydra: {output_subdir: null, run: {dir: .}, job_logging: {root: null}}\nx: 1\n")
+    (tmp_path / "main.yaml").write_text(
+        "hydra: {output_subdir: null, run: {dir: .}, job_logging: {root: null}}\nx: 1\n"
+    )
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HYDRA_FULL_ERROR", "0")
     monkeypatch.setattr(sys, "argv", ["main.py"])

@@ -94,8 +94,18 @@ def test_a_mistake_in_an_override_is_one_line_and_leaves_nothing(
     assert files(tmp_path) == set()
 
 
+@pytest.mark.parametrize("command", ["fit", "evaluate"])
+def test_help_tells_every_setting(sam_ft: Program, tmp_path: Path, command: str) -> None:
+    told = sam_ft(command, "--help")
+    assert told.code == 0, told.err
+    settings = {"fit": ["data:", "max_steps: ", "lr: ", "adapt: "], "evaluate": ["checkpoint: ", "part: ", "clicks:"]}
+    assert [name for name in settings[command] if name not in told.out] == []
+    assert files(tmp_path) == set()
+
+
 def test_data_must_be_chosen_and_located(sam_ft: Program, tmp_path: Path) -> None:
-    assert "data=NAME, one of brain, image_mask, nifti, synthetic" in one_line(sam_ft("fit"))
+    for arguments in ([], ["data.images=a.nii.gz"]):
+        assert "add data=NAME, one of brain, image_mask, nifti, synthetic" in one_line(sam_ft("fit", *arguments))
     assert "data.images=... data.labels=..." in one_line(sam_ft("fit", "data=nifti"))
     assert files(tmp_path) == set()
 

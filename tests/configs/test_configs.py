@@ -1,0 +1,123 @@
+"""Every YAML of the tree composes, and what it names can be built."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra import compose, initialize_config_dir
+from hydra.utils import instantiate
+from omegaconf import DictConfig, OmegaConf
+
+from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.lightning import Monitoring, Recipe
+from sam_ft.lightning.data_module import LoaderSettings
+from sam_ft.lightning.optim import OptimiserSettings
+from sam_ft.losses.segmentation import SegmentationLoss
+from sam_ft.models.sam.model import Sam
+from sam_ft.models.sam.variants import VARIANTS, build_model
+from sam_ft.prompts.presets import InteractivePreset
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+BUILDS: dict[str, type] = {
+    "prompts": InteractivePreset,
+    "loss": SegmentationLoss,
+    "optimiser": OptimiserSettings,
+    "loader": LoaderSettings,
+    "monitoring": Monitoring,
+}
+COMPOSED_ONLY = {"data", "data/split", "experiment", "model", "trainer"}  # each has a test of its own below
+PROGRAMS = {"fit", "evaluate", "program"}
+NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
+DATA = {"synthetic": [], "brain": [], "nifti": NEEDED, "image_mask": ["data.root=a"]}
+
+
+def names(group: str) -> list[str]:
+    return sorted(path.stem for path in (CONFIGS / group).glob("*.yaml"))
+
+
+def composed(program: str, *overrides: str) -> DictConfig:
+    """Into a fixed folder, since the default's name needs the clock that Hydra adds when a program runs."""
+    with initialize_config_dir(str(CONFIGS), version_base="1.3"):
+        return compose(program, [*overrides, *(["output=runs/test"] if program == "fit" else [])])
+
+
+def plain(config: Any) -> Any:
+    return OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+
+
+def test_no_yaml_is_left_out() -> None:
+    groups = {str(path.parent.relative_to(CONFIGS)) for path in CONFIGS.rglob("*.yaml")}
+    assert groups == {".", *BUILDS, *COMPOSED_ONLY}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == PROGRAMS
+    assert set(names("data")) == DATA.keys()
+
+
+@pytest.mark.parametrize("group, name", [(group, name) for group in BUILDS for name in names(group)])
+def test_every_choice_builds_what_its_group_is_for(group: str, name: str) -> None:
+    config = composed("fit", "data=synthetic", f"{group}={name}")
+    assert isinstance(instantiate(config[group]), BUILDS[group])
+
+
+def test_a_recipe_takes_everything_as_the_configs_build_it() -> None:
+    config = composed("fit", "data=synthetic")
+    recipe = Recipe(**{group: instantiate(config[group]) for group in ("prompts", "loss", "optimiser", "loader")})
+    assert recipe.optimiser.betas == (0.9, 0.999)
+    assert instantiate(config.monitoring).metric == "miou@1"
+
+
+def test_every_model_has_a_config_of_its_name_and_default_size() -> None:
+    assert set(names("model")) == VARIANTS.keys()
+    for name in names("model"):
+        config = plain(composed("fit", "data=synthetic", f"model={name}").model)
+        with torch.device("meta"):
+            model = build_model(config["name"])
+        assert config == {"name": name, "image_size": model.image_size, "weights": None}
+
+
+def test_the_tiny_model_is_built_with_numbers() -> None:
+    config = composed("fit", "data=synthetic", "model.image_size=64").model
+    assert isinstance(build_model(config.name, image_size=config.image_size), Sam)
+
+
+@pytest.mark.parametrize("name", DATA)
+@pytest.mark.parametrize("program", ["fit", "evaluate"])
+def test_every_data_set_composes_in_every_program(program: str, name: str) -> None:
+    given = ["checkpoint=a.ckpt", "output=b"] if program == "evaluate" else []
+    config = plain(composed(program, f"data={name}", *DATA[name], *given))
+    assert config["data"]["_target_"].startswith("sam_ft.data.")
+
+
+@pytest.mark.parametrize("name, built", [("groups", GroupSplit), ("slabs", SlabSplit)])
+def test_every_split_builds(name: str, built: type) -> None:
+    assert {"groups", "slabs"} == set(names("data/split"))
+    assert isinstance(instantiate(composed("fit", "data=nifti", f"data/split={name}").data.split), built)
+
+
+def test_the_synthetic_data_set_is_built() -> None:
+    assert isinstance(instantiate(composed("fit", "data=synthetic", "data.num_train=1").data), DataSplits)
+
+
+@pytest.mark.parametrize("name", names("experiment"))
+def test_every_experiment_composes_and_builds_its_recipe(name: str) -> None:
+    config = composed("fit", f"experiment={name}")
+    assert plain(config)["data"]["_target_"].startswith("sam_ft.data.")
+    for group, built in BUILDS.items():
+        assert isinstance(instantiate(config[group]), built)
+    assert config.trainer.max_steps >= config.trainer.val_check_interval
+
+
+def test_the_default_training_validates() -> None:
+    trainer = composed("fit", "data=synthetic").trainer
+    assert trainer.max_steps % trainer.val_check_interval == 0
+
+
+def test_without_data_an_evaluation_has_none() -> None:
+    assert "data" not in composed("evaluate", "checkpoint=a", "output=b")
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS)))
+def test_every_yaml_says_what_it_is_for_or_what_each_setting_is(path: Path) -> None:
+    assert "#" in path.read_text(encoding="utf-8")
