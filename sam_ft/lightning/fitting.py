@@ -130,6 +130,7 @@ def fit(
     _expect_new_folder(output, resume)
     _expect_validation(arguments)
     steps_done = None if resume is None else _steps_done(resume, model)
+    model.train()
     module = SamModule(
         model,
         preset=recipe.prompts,

@@ -51,7 +51,7 @@ def test_brain_config_holds_out_slabs(nifti: Any) -> None:
     nifti.save_case("brain", label)
     splits = build("brain", f"images={nifti.folder}/brain/image.nii.gz", f"labels={nifti.folder}/brain/label.nii.gz")
     assert splits.test is not None
-    assert len(splits.val) == 8 and len(splits.test) == 15
+    assert len(splits.val) == 2 and len(splits.test) == 9
     assert splits.val[0].class_names == ("grey", "white", "brain")
 
 
