@@ -161,17 +161,18 @@ def comparison_figure(cases: Sequence[Case]) -> Figure:
         raise ValueError(f"Expected cases with equally many predictions, but got {len(cases)} cases.")
     panel = 2.3
     columns = 2 + len(cases[0].predictions)
-    heights = [panel * min(max(_aspect(case), 0.4), 1.6) + 0.34 for case in cases]
+    caption = 0.34
+    heights = [height for case in cases for height in (panel * min(max(_aspect(case), 0.4), 1.6), caption)]
     figure = _figure(columns * panel, sum(heights) + 0.3, facecolor="white")
     grid = figure.add_gridspec(
-        len(cases), columns, height_ratios=heights, left=0.005, right=0.995, wspace=0.03, hspace=0.02,
-        top=1 - 0.3 / (sum(heights) + 0.3), bottom=0.005,
+        2 * len(cases), columns, height_ratios=heights, left=0.005, right=0.995, wspace=0.03, hspace=0.0,
+        top=1 - 0.3 / (sum(heights) + 0.3), bottom=0.0,
     )  # fmt: skip
     for row, case in enumerate(cases):
-        panels = [figure.add_subplot(grid[row, column]) for column in range(columns)]
+        panels = [figure.add_subplot(grid[2 * row, column]) for column in range(columns)]
         _draw_panel(panels[0], case.image, view=case.view)
         draw_prompts(panels[0], points=case.points, labels=case.labels, box=case.box)
-        panels[0].set_xlabel(case.title, fontsize=8, color="#30343B")
+        panels[0].set_xlabel(_shortened(case.title), fontsize=8, color="#30343B")
         _draw_panel(panels[1], case.image, truth=case.truth, view=case.view)
         for axes, prediction in zip(panels[2:], case.predictions, strict=True):
             _draw_panel(axes, case.image, mask=prediction.mask, truth=case.truth, view=case.view)
@@ -321,6 +322,13 @@ def _extent(image: Tensor, view: Box | None) -> tuple[float, float]:
     if view is None:
         return image.shape[0], image.shape[1]
     return view[3] - view[1] + 1, view[2] - view[0] + 1
+
+
+def _shortened(title: str, *, length: int = 36) -> str:
+    """A title that fits under a panel: what is too long loses its middle."""
+    if len(title) <= length:
+        return title
+    return f"{title[: length // 2 - 1]}…{title[-(length // 2 - 1) :]}"
 
 
 def _aspect(case: Case) -> float:
