@@ -40,7 +40,7 @@ from sam_ft.evaluation.report import (
     write_page,
 )
 from sam_ft.evaluation.volumes import segment_with_boxes
-from sam_ft.lightning import FitResult, Recipe, fit, program
+from sam_ft.lightning import FitResult, fit, program
 from sam_ft.pictures import to_png, training_figure
 
 _logger = logging.getLogger("sam_ft.demo")
@@ -111,13 +111,7 @@ def train(config: DictConfig) -> FitResult:
         program.model_of(config),
         program.data_of(config.data),
         output=config.output,
-        recipe=Recipe(
-            prompts=instantiate(config.prompts),
-            loss=instantiate(config.loss),
-            optimiser=instantiate(config.optimiser),
-            loader=instantiate(config.loader),
-            seed=config.seed,
-        ),
+        recipe=program.recipe_of(config),
         monitoring=instantiate(config.monitoring),
         trainer=plain["trainer"],
         config=plain,

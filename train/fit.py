@@ -8,7 +8,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig
 
 from sam_ft.cli import find_configs
-from sam_ft.lightning import FitResult, Recipe, fit, program
+from sam_ft.lightning import FitResult, fit, program
 
 _logger = logging.getLogger("sam_ft.fit")
 
@@ -29,19 +29,12 @@ def train(config: DictConfig) -> None:
         len(data.train),
         len(data.val),
     )
-    recipe = Recipe(
-        prompts=instantiate(config.prompts),
-        loss=instantiate(config.loss),
-        optimiser=instantiate(config.optimiser),
-        loader=instantiate(config.loader),
-        seed=config.seed,
-    )
     plain = program.plain(config)
     result = fit(
         model,
         data,
         output=config.output,
-        recipe=recipe,
+        recipe=program.recipe_of(config),
         monitoring=instantiate(config.monitoring),
         trainer=plain["trainer"],
         resume=config.resume,

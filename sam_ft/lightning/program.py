@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
 from sam_ft.data.splits import DataSplits
+from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.freeze import adapt
@@ -117,6 +118,17 @@ def config_of(checkpoint: str | Path) -> dict[str, Any]:
             "say what to measure on, such as data=nifti data.images=... data.labels=..."
         )
     return config
+
+
+def recipe_of(config: DictConfig) -> Recipe:
+    """How the config says to teach a model."""
+    return Recipe(
+        prompts=instantiate(config.prompts),
+        loss=instantiate(config.loss),
+        optimiser=instantiate(config.optimiser),
+        loader=instantiate(config.loader),
+        seed=config.seed,
+    )
 
 
 def plain(config: DictConfig) -> dict[str, Any]:
