@@ -62,7 +62,8 @@ def demo(output: Path) -> bool:
     write_brain = runpy.run_path(str(find_folder("datasets") / "brain_icbm152.py"))["write"]
     images, labels = write_brain(output / "data")
     _logger.info("Teaching %s what clicks and boxes mean, on drawn shapes ...", "vit_tiny")
-    shapes = train(configure("demo_shapes", f"output={output / 'shapes'}"))
+    shapes_config = configure("demo_shapes", f"output={output / 'shapes'}")
+    shapes = train(shapes_config, program.data_of(shapes_config.data))
     config = configure(
         "demo_brain",
         f"output={output / 'brain'}",
@@ -70,12 +71,13 @@ def demo(output: Path) -> bool:
         f"data.labels={labels}",
         f"model.weights={shapes.weights}",
     )
-    test = held_out(program.data_of(config.data))
+    data = program.data_of(config.data)
+    test = held_out(data)
     shown = cases_to_show(test, SHOWN_CASES)
     _logger.info("Measuring it on %d held-out slices of the brain ...", len(test))
     before = measure(load_model(shapes.weights, image_size=config.model.image_size), test, shown=shown)
     _logger.info("Fine-tuning it on the other slices ...")
-    result = train(config)
+    result = train(config, data)
     _logger.info("Measuring again, and segmenting the held-out slab ...")
     model = load_model(result.weights)
     after = measure(model, test, shown=shown)
@@ -104,12 +106,12 @@ def held_out(data: DataSplits) -> NiftiSlices:
     return data.test
 
 
-def train(config: DictConfig) -> FitResult:
+def train(config: DictConfig, data: DataSplits) -> FitResult:
     """The training of a config."""
     plain = program.plain(config)
     return fit(
         program.model_of(config),
-        program.data_of(config.data),
+        data,
         output=config.output,
         recipe=program.recipe_of(config),
         monitoring=instantiate(config.monitoring),

@@ -36,7 +36,7 @@ def segment_with_boxes(model: PromptableModel, slices: NiftiSlices, path: str | 
     numbers = {entry.volume for entry in slices.entries}
     if len(numbers) != 1:
         raise ValueError(f"Expected the slices of one volume, but got those of {len(numbers)}.")
-    index_of = {slices[place].name: entry.index for place, entry in enumerate(slices.entries)}
+    index_of = {slices.name_of(entry): entry.index for entry in slices.entries}
     pictures: dict[int, np.ndarray] = {}
     highest: dict[int, Tensor] = {}
 

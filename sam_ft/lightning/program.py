@@ -70,7 +70,6 @@ def quiet_libraries() -> None:
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*Experiment logs directory .* exists and is not empty.*",
         ".*The number of training batches .* is smaller than the logging interval.*",
-        ".*`isinstance\\(treespec, LeafSpec\\)` is deprecated.*",
         ".*LeafSpec.*",
         ".*resuming from a checkpoint that ended before the epoch ended.*",  # the data module goes on where it was
     ):

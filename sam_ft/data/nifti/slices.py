@@ -106,12 +106,17 @@ class NiftiSlices:
             image=self.picture(entry),
             masks=torch.from_numpy(masks),
             class_names=class_names,
-            name=f"{volume.name}_{grid.plane}_{entry.index:03d}",
+            name=self.name_of(entry),
             pixel_mm=grid.pixel_mm,
         )
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
+
+    def name_of(self, entry: SliceEntry) -> str:
+        """`Sample.name` of a slice, without reading it."""
+        volume = self.volumes[entry.volume]
+        return f"{volume.name}_{volume.grid.plane}_{entry.index:03d}"
 
     def picture(self, entry: SliceEntry) -> torch.Tensor:
         """(H, W, 3) uint8: any slice of a volume, also one without objects."""
