@@ -176,20 +176,25 @@ def resolve_window(name_or_window: str | tuple[float, float] | list[float]) -> t
     return float(name_or_window[0]), float(name_or_window[1])
 
 
-def foreground_voxels(values: np.ndarray) -> np.ndarray:
-    """(K,) the finite values that are not background.
+def foreground_mask(values: np.ndarray) -> np.ndarray:
+    """Which values are finite and not background: bool, of the array's shape.
 
     Background is the one value that at least half of the array's corners share (0 around a brain, -1024 around a
     CT's circle, the constant of a normalised volume); an array whose corners differ has none. An array that is
     background throughout counts as foreground.
     """
-    finite = values[np.isfinite(values)]
+    finite: np.ndarray = np.isfinite(values)
     corners = values[np.ix_(*([0, -1] for _ in values.shape))].ravel()
     candidates, counts = np.unique(corners[np.isfinite(corners)], return_counts=True)
     if not len(counts) or counts.max() < len(corners) / 2:
         return finite
-    foreground = finite[finite != candidates[counts.argmax()]]
-    return foreground if len(foreground) else finite
+    foreground = finite & (values != candidates[counts.argmax()])
+    return foreground if foreground.any() else finite
+
+
+def foreground_voxels(values: np.ndarray) -> np.ndarray:
+    """(K,) the values that `foreground_mask` finds."""
+    return values[foreground_mask(values)]
 
 
 def percentile_range(values: np.ndarray, *, lower: float = 0.5, upper: float = 99.5) -> tuple[float, float]:

@@ -18,6 +18,9 @@ from sam_ft.checkpoints import (
     save_meta,
     save_safetensors,
 )
+from sam_ft.data.collation import whole_batches
+from sam_ft.data.phantoms import Phantoms
+from sam_ft.evaluation.interactive import evaluate_clicks, summarise
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
 from sam_ft.models.sam.weights import hugging_face_from_meta
@@ -320,3 +323,10 @@ def test_image_size_that_patches_do_not_divide_is_refused(model, tmp_path):
     save_meta(model, tmp_path / "sam.pth")
     with pytest.raises(ValueError, match=r"sam\.pth: .*multiple of the patch size 16, but got 250"):
         load_model(tmp_path / "sam.pth", image_size=250)
+
+
+def test_the_weights_that_come_with_the_package_load_by_name_at_any_size() -> None:
+    model = load_model("vit_tiny_phantoms", image_size=64)
+    assert all(parameter.dtype == torch.float32 for parameter in model.parameters())
+    records = evaluate_clicks(model, whole_batches(Phantoms(8, image_size=64, seed=77), image_size=64, batch_size=4))
+    assert summarise(records)["miou@box"] > 0.35  # random weights: about 0.1

@@ -8,7 +8,7 @@ from posterior to anterior, sagittal from left to right.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import nibabel
@@ -27,14 +27,15 @@ _SQUARE_WITHIN = 1.01
 class SliceGrid:
     """The grid of one volume, cut into slices of one plane.
 
-    A *plane* is a slice at the volume's own resolution, a *picture* the same slice with square pixels: where the
-    two spacings differ by more than one percent, the coarser side is enlarged to the finer spacing.
+    A *plane* is what is shown of a slice at the volume's own resolution, a *picture* the same with square pixels:
+    where the two spacings differ by more than one percent, the coarser side is enlarged to the finer spacing.
     """
 
     path: Path
     shape: tuple[int, int, int]  # as the file stores it
     affine: np.ndarray  # (4, 4) as the file gives it: voxel indices to mm, RAS+
     plane: str  # "axial", "coronal" or "sagittal"
+    field: tuple[slice, slice] | None = None  # which rows and columns of each slice are shown; None: all
 
     def __post_init__(self) -> None:
         if self.plane not in PLANES:
@@ -66,8 +67,10 @@ class SliceGrid:
 
     @property
     def plane_size(self) -> tuple[int, int]:
-        """(height, width) of a slice at the volume's own resolution."""
+        """(height, width) of what is shown of a slice, at the volume's own resolution."""
         columns, rows = (self.canonical_shape[axis] for axis in range(3) if axis != PLANES[self.plane])
+        if self.field is not None:
+            rows, columns = (len(range(size)[part]) for size, part in zip((rows, columns), self.field, strict=True))
         return rows, columns
 
     @property
@@ -100,11 +103,25 @@ class SliceGrid:
         return orientations.apply_orientation(volume, back)
 
     def cut(self, canonical: np.ndarray, index: int) -> np.ndarray:
-        """Slice `index` of a canonical volume, turned as it is shown: (rows, columns), a view."""
+        """What is shown of slice `index` of a canonical volume, turned as it is shown: (rows, columns), a view."""
         self._expect(canonical.shape, self.canonical_shape, "volume")
         if not 0 <= index < self.num_slices:
             raise ValueError(f"Expected a slice from 0 to {self.num_slices - 1} in {self.path}, but got {index}.")
-        return np.moveaxis(canonical, PLANES[self.plane], 0)[index, ::-1, ::-1].T
+        plane = np.moveaxis(canonical, PLANES[self.plane], 0)[index, ::-1, ::-1].T
+        return plane if self.field is None else plane[self.field]
+
+    def around(self, canonical: np.ndarray) -> SliceGrid:
+        """The same grid, of which only the smallest rectangle is shown that holds all of a canonical bool volume.
+
+        Raises:
+            ValueError: Nothing in the volume is True.
+        """
+        whole = replace(self, field=None)
+        shown = np.any([whole.cut(canonical, index) for index in range(self.num_slices)], axis=0)  # (rows, columns)
+        if not shown.any():
+            raise ValueError(f"Expected something to show in {self.path}, but got an empty volume.")
+        rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
+        return replace(self, field=(slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)))
 
     def labels_to_picture(self, plane: np.ndarray) -> np.ndarray:
         """(rows, columns) labels -> (height, width) with square pixels, by the nearest pixel centre."""

@@ -6,8 +6,9 @@ import copy
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,9 +16,16 @@ import torch
 from sam_ft.data.nifti.grid import SliceGrid
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.pairing import Pair, Pairing, pair_files
-from sam_ft.data.nifti.reading import grid_of, num_time_points, open_volume, read_labels, read_pictures
+from sam_ft.data.nifti.reading import (
+    grid_of,
+    num_time_points,
+    open_volume,
+    read_labels,
+    read_pictures,
+    read_voxels,
+)
 from sam_ft.data.splits import DataSplits, GroupSplit, Part, SlabSplit
-from sam_ft.transforms import resolve_window
+from sam_ft.transforms import foreground_mask, resolve_window
 from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
@@ -61,6 +69,9 @@ class NiftiSlices:
             (40, 90), the second one excluded. None: all.
         volume_index: Which volume of 4-D images. None: a labelled 4-D image is an error, and one without a label
             is left out with a warning, since no 3-D label can belong to it.
+        crop: "foreground": of every slice only the rectangle is shown that holds the foreground of the whole volume
+            (`sam_ft.transforms.foreground_mask`), so that no pixels are spent on the empty margin; this reads every
+            image once. What is written back lies on the whole grid all the same.
         cache_mib: Decoded volumes kept in memory, in MiB for each process; at least one volume is kept.
 
     Attributes:
@@ -69,7 +80,7 @@ class NiftiSlices:
 
     Raises:
         ValueError: A file without partner or with several, a label on another grid than its image or not of
-            integers, an unknown axis or window, or no object in any slice.
+            integers, an unknown axis or window, a label outside what `crop` shows, or no object in any slice.
     """
 
     def __init__(
@@ -82,13 +93,18 @@ class NiftiSlices:
         window: str | tuple[float, float] | None = None,
         slices: tuple[float, float] | None = None,
         volume_index: int | None = None,
+        crop: Literal["foreground"] | None = None,
         cache_mib: int = 512,
     ) -> None:
         self.window = None if window is None else resolve_window(window)
         self.objects = objects or ObjectRule()
         self.volume_index = volume_index
+        if crop not in (None, "foreground"):
+            raise ValueError(f'Expected `crop` to be "foreground" or null, but got {crop!r}.')
         pairs = _complete_pairs(pair_files(images, labels), volume_index=volume_index)
         self.volumes = tuple(_open_pair(pair, axis=axis, volume_index=volume_index) for pair in pairs)
+        if crop:
+            self.volumes = tuple(_cropped(volume, volume_index=volume_index) for volume in self.volumes)
         self._cache = _VolumeCache(cache_mib * _MIB)
         self.entries = self._find_objects(slices)
 
@@ -148,6 +164,7 @@ class NiftiSlices:
         present: set[int] = set()
         for number, volume in enumerate(self.volumes):
             labels = read_labels(volume.label, image_grid=volume.grid)
+            _refuse_hidden(labels, volume)
             values = {int(value) for value in np.unique(labels)} - {0}
             present |= values
             chosen = slice_range(slices, num_slices=volume.grid.num_slices)
@@ -193,6 +210,7 @@ def nifti_splits(
     window: str | tuple[float, float] | None = None,
     slices: tuple[float, float] | None = None,
     volume_index: int | None = None,
+    crop: Literal["foreground"] | None = None,
 ) -> DataSplits:
     """`NiftiSlices` in parts: by whole volumes (`GroupSplit`) or along the axis of each (`SlabSplit`).
 
@@ -202,7 +220,7 @@ def nifti_splits(
         ValueError: As `NiftiSlices` and the splits do, or a part without slices.
     """
     dataset = NiftiSlices(
-        images, labels, axis=axis, objects=objects, window=window, slices=slices, volume_index=volume_index
+        images, labels, axis=axis, objects=objects, window=window, slices=slices, volume_index=volume_index, crop=crop
     )
     parts = _parts_by_group(dataset, split) if isinstance(split, GroupSplit) else _parts_by_slab(dataset, split)
 
@@ -270,6 +288,29 @@ def _open_pair(pair: Pair, *, axis: str, volume_index: int | None) -> LabelledVo
     grid = grid_of(image, path=pair.image, plane=axis)
     group = pair.key[0] if pair.key else pair.name
     return LabelledVolume(name=pair.name, group=group, image=pair.image, label=pair.label, grid=grid)
+
+
+def _cropped(volume: LabelledVolume, *, volume_index: int | None) -> LabelledVolume:
+    """The same volume, of whose slices only the foreground's rectangle is shown."""
+    voxels = read_voxels(open_volume(volume.image), path=volume.image, volume_index=volume_index)
+    return replace(volume, grid=volume.grid.around(volume.grid.to_canonical(foreground_mask(voxels))))
+
+
+def _refuse_hidden(labels: np.ndarray, volume: LabelledVolume) -> None:
+    """Checks that what is shown of the slices holds every label of a canonical volume.
+
+    Raises:
+        ValueError: Labels that are not shown, counted.
+    """
+    if volume.grid.field is None:
+        return
+    shown = sum(np.count_nonzero(volume.grid.cut(labels, index)) for index in range(volume.grid.num_slices))
+    hidden = np.count_nonzero(labels) - shown
+    if hidden:
+        raise ValueError(
+            f"Expected every label of {volume.label} within the foreground of {volume.image}, but {hidden} voxels lie "
+            "outside: crop=null shows the whole slices."
+        )
 
 
 class _VolumeCache:

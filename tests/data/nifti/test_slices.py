@@ -5,6 +5,7 @@ import pickle
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import numpy as np
 import pytest
 import torch
@@ -65,11 +66,52 @@ def test_anisotropic_slices_have_square_pixels_and_write_back_exactly(nifti: Any
         entry.index: sample.masks[0].numpy().astype(np.uint8)
         for entry, sample in zip(dataset.entries, dataset, strict=True)
     }
-    import nibabel
-
     written = nibabel.load(write_label_volume(nifti.folder / "out" / "label.nii.gz", pictures, grid=grid))
     assert np.array_equal(np.asanyarray(written.dataobj), cube())
     assert np.array_equal(written.affine, affine)
+
+
+def save_with_margin(nifti: Any, label: np.ndarray) -> None:
+    """An image that is 0 but for columns 2 to 9, rows 1 to 8 and slices 1 to 6, with its label."""
+    image = np.zeros((12, 10, 8), dtype=np.int16)
+    image[2:10, 1:9, 1:7] = np.random.default_rng(0).integers(1, 900, (8, 8, 6))
+    affine = nifti.affine("PIR")
+    nifti.save("a/image.nii.gz", image, affine)
+    nifti.save("a/label.nii.gz", label, affine)
+
+
+@pytest.mark.parametrize("axis", ["axial", "coronal", "sagittal"])
+def test_a_crop_hides_the_empty_margin_and_writes_back_onto_the_whole_grid(nifti: Any, axis: str) -> None:
+    label = cube()
+    save_with_margin(nifti, label)
+    whole = NiftiSlices(*nifti.patterns, axis=axis)
+    cropped = NiftiSlices(*nifti.patterns, axis=axis, crop="foreground")
+    assert [sample.name for sample in cropped] == [sample.name for sample in whole]
+    assert cropped[0].image.shape[:2] == cropped[0].masks.shape[1:]
+    assert sorted(cropped[0].image.shape[:2]) == ([8, 8] if axis == "sagittal" else [6, 8])
+    for small, large in zip(cropped, whole, strict=True):
+        height, width = small.image.shape[:2]
+        windows = large.image.unfold(0, height, 1).unfold(1, width, 1)[:, :, 0]  # (tops, lefts, height, width)
+        assert (windows == small.image[..., 0]).all(dim=(-1, -2)).sum() == 1
+        assert small.masks.sum() == large.masks.sum()
+    pictures = {entry.index: cropped[i].masks[0].numpy().astype(np.uint8) for i, entry in enumerate(cropped.entries)}
+    path = write_label_volume(nifti.folder / "out" / "label.nii.gz", pictures, grid=cropped.volumes[0].grid)
+    assert np.array_equal(np.asanyarray(nibabel.load(path).dataobj), label)
+
+
+def test_a_label_that_a_crop_would_hide_is_refused_and_counted(nifti: Any) -> None:
+    label = cube()
+    label[0, 3:5, 3] = 1
+    save_with_margin(nifti, label)
+    assert len(NiftiSlices(*nifti.patterns)) > 0
+    with pytest.raises(ValueError, match=r"2 voxels lie outside: crop=null"):
+        NiftiSlices(*nifti.patterns, crop="foreground")
+
+
+def test_an_unknown_crop_is_refused(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    with pytest.raises(ValueError, match="'centre'"):
+        NiftiSlices(*nifti.patterns, crop="centre")  # type: ignore[arg-type]
 
 
 def test_an_image_without_a_label_and_a_label_without_an_image_are_named(nifti: Any) -> None:
