@@ -104,7 +104,7 @@ def held_out(data: DataSplits) -> NiftiSlices:
 def all_slices(config: DictConfig) -> NiftiSlices:
     """Every slice of the demo's volume that holds an object."""
     data = config.data
-    return NiftiSlices(data.images, data.labels, axis=data.axis, objects=instantiate(data.objects), crop=data.crop)
+    return NiftiSlices(data.images, data.labels, axis=data.axis, objects=instantiate(data.objects)).cropped()
 
 
 def train(config: DictConfig, data: DataSplits) -> FitResult:

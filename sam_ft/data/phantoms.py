@@ -87,7 +87,9 @@ class Phantoms:
         return [numbers == number for number in range(1, len(areas)) if areas[number] >= self.min_area_px]
 
 
-def phantom_splits(num_train: int, *, num_val: int, num_test: int = 0, image_size: int = 128, seed: int = 0) -> DataSplits:
+def phantom_splits(
+    num_train: int, *, num_val: int, num_test: int = 0, image_size: int = 128, seed: int = 0
+) -> DataSplits:
     """`Phantoms` in parts that share no image; `num_test=0` for no test part."""
 
     def part(number: int, num_images: int) -> Phantoms:
@@ -97,7 +99,7 @@ def phantom_splits(num_train: int, *, num_val: int, num_test: int = 0, image_siz
 
 
 def _draw(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Where the bodies, their tissues and the shells around them lie: three (size, size) maps of numbers, 0 elsewhere."""
+    """Where bodies, their tissues and the shells around them lie: three (size, size) maps of numbers, 0 elsewhere."""
     bodies, tissues, shells = (np.zeros((size, size), dtype=np.uint8) for _ in range(3))
     ranges, chances = list(_NUM_BODIES), list(_NUM_BODIES.values())
     low, high = ranges[random.choice(len(ranges), p=chances)]

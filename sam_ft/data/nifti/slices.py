@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypedDict, Unpack
 
 import numpy as np
 import torch
@@ -69,9 +69,6 @@ class NiftiSlices:
             (40, 90), the second one excluded. None: all.
         volume_index: Which volume of 4-D images. None: a labelled 4-D image is an error, and one without a label
             is left out with a warning, since no 3-D label can belong to it.
-        crop: "foreground": of every slice only the rectangle is shown that holds the foreground of the whole volume
-            (`sam_ft.transforms.foreground_mask`), so that no pixels are spent on the empty margin; this reads every
-            image once. What is written back lies on the whole grid all the same.
         cache_mib: Decoded volumes kept in memory, in MiB for each process; at least one volume is kept.
 
     Attributes:
@@ -80,7 +77,7 @@ class NiftiSlices:
 
     Raises:
         ValueError: A file without partner or with several, a label on another grid than its image or not of
-            integers, an unknown axis or window, a label outside what `crop` shows, or no object in any slice.
+            integers, an unknown axis or window, or no object in any slice.
     """
 
     def __init__(
@@ -93,18 +90,13 @@ class NiftiSlices:
         window: str | tuple[float, float] | None = None,
         slices: tuple[float, float] | None = None,
         volume_index: int | None = None,
-        crop: Literal["foreground"] | None = None,
         cache_mib: int = 512,
     ) -> None:
         self.window = None if window is None else resolve_window(window)
         self.objects = objects or ObjectRule()
         self.volume_index = volume_index
-        if crop not in (None, "foreground"):
-            raise ValueError(f'Expected `crop` to be "foreground" or null, but got {crop!r}.')
         pairs = _complete_pairs(pair_files(images, labels), volume_index=volume_index)
         self.volumes = tuple(_open_pair(pair, axis=axis, volume_index=volume_index) for pair in pairs)
-        if crop:
-            self.volumes = tuple(_cropped(volume, volume_index=volume_index) for volume in self.volumes)
         self._cache = _VolumeCache(cache_mib * _MIB)
         self.entries = self._find_objects(slices)
 
@@ -146,6 +138,19 @@ class NiftiSlices:
         subset.entries = tuple(entry for entry in self.entries if keep(entry))
         return subset
 
+    def cropped(self) -> NiftiSlices:
+        """The same slices without the empty margin: the rectangle that holds the foreground of the whole volume.
+
+        Foreground is what `sam_ft.transforms.foreground_mask` finds; every image is read once. What is written back
+        lies on the whole grid all the same.
+
+        Raises:
+            ValueError: A label outside its image's foreground.
+        """
+        cropped = copy.copy(self)
+        cropped.volumes = tuple(_without_margin(volume, volume_index=self.volume_index) for volume in self.volumes)
+        return cropped
+
     def _decoded(self, volume_index: int) -> tuple[np.ndarray, np.ndarray]:
         """Canonical uint8 image and integer labels of one volume."""
         cached = self._cache.get(volume_index)
@@ -164,7 +169,6 @@ class NiftiSlices:
         present: set[int] = set()
         for number, volume in enumerate(self.volumes):
             labels = read_labels(volume.label, image_grid=volume.grid)
-            _refuse_hidden(labels, volume)
             values = {int(value) for value in np.unique(labels)} - {0}
             present |= values
             chosen = slice_range(slices, num_slices=volume.grid.num_slices)
@@ -200,28 +204,43 @@ class NiftiSlices:
         _logger.info("%d of %d slices in %d volumes hold an object.", num_found, num_slices, len(self.volumes))
 
 
+class Reading(TypedDict, total=False):
+    """The keywords of `NiftiSlices` that a configuration sets."""
+
+    axis: str
+    objects: ObjectRule | None
+    window: str | tuple[float, float] | None
+    slices: tuple[float, float] | None
+    volume_index: int | None
+
+
 def nifti_splits(
     images: str,
     labels: str,
     *,
     split: GroupSplit | SlabSplit,
-    axis: str = "axial",
-    objects: ObjectRule | None = None,
-    window: str | tuple[float, float] | None = None,
-    slices: tuple[float, float] | None = None,
-    volume_index: int | None = None,
     crop: Literal["foreground"] | None = None,
+    **reading: Unpack[Reading],
 ) -> DataSplits:
     """`NiftiSlices` in parts: by whole volumes (`GroupSplit`) or along the axis of each (`SlabSplit`).
 
     Volumes for which the first wildcard matched the same text (one patient's sessions) stay together.
 
+    Args:
+        images: Glob pattern of the images.
+        labels: Glob pattern of the labels.
+        split: Which volumes or slices belong to which part.
+        crop: "foreground" for `NiftiSlices.cropped`; None: whole slices.
+        **reading: As of `NiftiSlices`.
+
     Raises:
-        ValueError: As `NiftiSlices` and the splits do, or a part without slices.
+        ValueError: As `NiftiSlices` and the splits do, an unknown `crop`, or a part without slices.
     """
-    dataset = NiftiSlices(
-        images, labels, axis=axis, objects=objects, window=window, slices=slices, volume_index=volume_index, crop=crop
-    )
+    if crop not in (None, "foreground"):
+        raise ValueError(f'Expected `crop` to be "foreground" or null, but got {crop!r}.')
+    dataset = NiftiSlices(images, labels, **reading)
+    if crop:
+        dataset = dataset.cropped()
     parts = _parts_by_group(dataset, split) if isinstance(split, GroupSplit) else _parts_by_slab(dataset, split)
 
     def part(name: Part) -> NiftiSlices:
@@ -290,27 +309,20 @@ def _open_pair(pair: Pair, *, axis: str, volume_index: int | None) -> LabelledVo
     return LabelledVolume(name=pair.name, group=group, image=pair.image, label=pair.label, grid=grid)
 
 
-def _cropped(volume: LabelledVolume, *, volume_index: int | None) -> LabelledVolume:
-    """The same volume, of whose slices only the foreground's rectangle is shown."""
+def _without_margin(volume: LabelledVolume, *, volume_index: int | None) -> LabelledVolume:
+    """The same volume, of whose slices only the foreground's rectangle is shown; see `NiftiSlices.cropped`."""
     voxels = read_voxels(open_volume(volume.image), path=volume.image, volume_index=volume_index)
-    return replace(volume, grid=volume.grid.around(volume.grid.to_canonical(foreground_mask(voxels))))
-
-
-def _refuse_hidden(labels: np.ndarray, volume: LabelledVolume) -> None:
-    """Checks that what is shown of the slices holds every label of a canonical volume.
-
-    Raises:
-        ValueError: Labels that are not shown, counted.
-    """
-    if volume.grid.field is None:
-        return
-    shown = sum(np.count_nonzero(volume.grid.cut(labels, index)) for index in range(volume.grid.num_slices))
-    hidden = np.count_nonzero(labels) - shown
+    grid = volume.grid.around(volume.grid.to_canonical(foreground_mask(voxels)))
+    labels = read_labels(volume.label, image_grid=grid)
+    hidden = np.count_nonzero(labels) - sum(
+        np.count_nonzero(grid.cut(labels, index)) for index in range(grid.num_slices)
+    )
     if hidden:
         raise ValueError(
             f"Expected every label of {volume.label} within the foreground of {volume.image}, but {hidden} voxels lie "
             "outside: crop=null shows the whole slices."
         )
+    return replace(volume, grid=grid)
 
 
 class _VolumeCache:

@@ -85,7 +85,7 @@ def test_a_crop_hides_the_empty_margin_and_writes_back_onto_the_whole_grid(nifti
     label = cube()
     save_with_margin(nifti, label)
     whole = NiftiSlices(*nifti.patterns, axis=axis)
-    cropped = NiftiSlices(*nifti.patterns, axis=axis, crop="foreground")
+    cropped = NiftiSlices(*nifti.patterns, axis=axis).cropped()
     assert [sample.name for sample in cropped] == [sample.name for sample in whole]
     assert cropped[0].image.shape[:2] == cropped[0].masks.shape[1:]
     assert sorted(cropped[0].image.shape[:2]) == ([8, 8] if axis == "sagittal" else [6, 8])
@@ -105,13 +105,13 @@ def test_a_label_that_a_crop_would_hide_is_refused_and_counted(nifti: Any) -> No
     save_with_margin(nifti, label)
     assert len(NiftiSlices(*nifti.patterns)) > 0
     with pytest.raises(ValueError, match=r"2 voxels lie outside: crop=null"):
-        NiftiSlices(*nifti.patterns, crop="foreground")
+        NiftiSlices(*nifti.patterns).cropped()
 
 
 def test_an_unknown_crop_is_refused(nifti: Any) -> None:
     nifti.save_case("a", cube())
     with pytest.raises(ValueError, match="'centre'"):
-        NiftiSlices(*nifti.patterns, crop="centre")  # type: ignore[arg-type]
+        nifti_splits(*nifti.patterns, split=GroupSplit(), crop="centre")  # type: ignore[arg-type]
 
 
 def test_an_image_without_a_label_and_a_label_without_an_image_are_named(nifti: Any) -> None:
