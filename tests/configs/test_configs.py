@@ -31,7 +31,7 @@ BUILDS: dict[str, type] = {
 COMPOSED_ONLY = {"data", "data/split", "experiment", "model", "trainer"}  # each has a test of its own below
 PROGRAMS = {"fit", "evaluate", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
-DATA = {"synthetic": [], "brain": [], "nifti": NEEDED, "image_mask": ["data.root=a"]}
+DATA = {"synthetic": [], "phantoms": [], "brain": [], "nifti": NEEDED, "image_mask": ["data.root=a"]}
 
 
 def names(group: str) -> list[str]:

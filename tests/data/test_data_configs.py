@@ -23,7 +23,7 @@ def build(name: str, *overrides: str) -> DataSplits:
 
 
 def test_every_data_config_has_a_test() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"nifti", "image_mask", "synthetic", "brain"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"nifti", "image_mask", "synthetic", "phantoms", "brain"}
 
 
 def test_nifti_config_builds_parts_of_volumes(nifti: Any) -> None:
@@ -46,12 +46,12 @@ def test_nifti_config_takes_slabs_instead_of_volumes(nifti: Any) -> None:
 
 
 def test_brain_config_holds_out_slabs(nifti: Any) -> None:
-    label = np.full((24, 100, 24), 1, dtype=np.uint8)
-    label[:12] = 2
+    label = np.full((48, 100, 24), 1, dtype=np.uint8)
+    label[:24] = 2
     nifti.save_case("brain", label)
     splits = build("brain", f"images={nifti.folder}/brain/image.nii.gz", f"labels={nifti.folder}/brain/label.nii.gz")
     assert splits.test is not None
-    assert len(splits.val) == 2 and len(splits.test) == 9
+    assert len(splits.val) == 3 and len(splits.test) == 9
     assert splits.val[0].class_names == ("grey", "white", "brain")
 
 
@@ -64,8 +64,9 @@ def test_image_mask_config_reads_a_root(tmp_path: Path) -> None:
     assert splits.test is not None and splits.test[0].class_names == ("cell",)
 
 
-def test_synthetic_config_builds() -> None:
-    assert len(build("synthetic", "num_train=3", "image_size=32").train) == 3
+@pytest.mark.parametrize("name", ["synthetic", "phantoms"])
+def test_configs_of_drawn_images_build(name: str) -> None:
+    assert len(build(name, "num_train=3", "image_size=32").train) == 3
 
 
 @pytest.mark.parametrize("name, missing", [("nifti", {"images", "labels"}), ("image_mask", {"root"})])

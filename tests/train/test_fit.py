@@ -70,7 +70,7 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
         (["trainer.max_stepz=3"], ["`trainer.max_stepz`", "`trainer.max_steps`"]),
         (["modle.image_size=64"], ["Did you mean `model`?"]),
         (["model=vit_bb"], ["vit_b, vit_h, vit_l, vit_tiny"]),
-        (["data=nifty"], ["brain, image_mask, nifti, synthetic", "Did you mean `nifti`?"]),
+        (["data=nifty"], ["brain, image_mask, nifti, phantoms, synthetic", "Did you mean `nifti`?"]),
         (["model.image_size=60"], ["multiple of 16", "60"]),
         (["model.image_size=big"], ["model.image_size", "'big'"]),
         (["model.weights=nowhere.pth"], ["nowhere.pth"]),
@@ -105,7 +105,7 @@ def test_help_tells_every_setting(sam_ft: Program, tmp_path: Path, command: str)
 
 def test_data_must_be_chosen_and_located(sam_ft: Program, tmp_path: Path) -> None:
     for arguments in ([], ["data.images=a.nii.gz"]):
-        assert "add data=NAME, one of brain, image_mask, nifti, synthetic" in one_line(sam_ft("fit", *arguments))
+        assert "add data=NAME, one of brain, image_mask, nifti, phantoms, synthetic" in one_line(sam_ft("fit", *arguments))
     assert "data.images=... data.labels=..." in one_line(sam_ft("fit", "data=nifti"))
     assert files(tmp_path) == set()
 
