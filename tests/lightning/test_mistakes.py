@@ -54,7 +54,8 @@ def test_an_unknown_choice_names_the_options_and_the_nearest() -> None:
 
 
 def test_a_setting_of_a_group_that_is_not_chosen_says_so() -> None:
-    expected = "Expected a choice of `data`, but got none: add data=NAME, one of brain, image_mask, nifti, phantoms, synthetic."
+    names = "brain, image_mask, nifti, phantoms, synthetic"
+    expected = f"Expected a choice of `data`, but got none: add data=NAME, one of {names}."
     assert words("data.images=b") == words("checkpoint=a", "data.images=b", program="evaluate") == expected
 
 

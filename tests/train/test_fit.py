@@ -105,7 +105,8 @@ def test_help_tells_every_setting(sam_ft: Program, tmp_path: Path, command: str)
 
 def test_data_must_be_chosen_and_located(sam_ft: Program, tmp_path: Path) -> None:
     for arguments in ([], ["data.images=a.nii.gz"]):
-        assert "add data=NAME, one of brain, image_mask, nifti, phantoms, synthetic" in one_line(sam_ft("fit", *arguments))
+        line = one_line(sam_ft("fit", *arguments))
+        assert "add data=NAME, one of brain, image_mask, nifti, phantoms, synthetic" in line
     assert "data.images=... data.labels=..." in one_line(sam_ft("fit", "data=nifti"))
     assert files(tmp_path) == set()
 
