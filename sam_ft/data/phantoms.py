@@ -10,55 +10,29 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from PIL import Image
 from scipy import ndimage
 
-from sam_ft.data.splits import DataSplits
+from sam_ft.data.drawn import DrawnImages, smooth_noise
 from sam_ft.types import Sample
 
 RIM, CORE, NUCLEUS, CAVITY = 1, 2, 3, 4
 _TISSUES = {RIM: "rim", CORE: "core", NUCLEUS: "nucleus", CAVITY: "cavity"}
+_LEAST_AREA = 0.003
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 _NUM_BODIES = {(1, 1): 0.35, (2, 2): 0.25, (3, 5): 0.25, (6, 14): 0.15}
 
 
-class Phantoms:
+class Phantoms(DrawnImages):
     """Images of round bodies: plain ones, or a folded rim around a core with nuclei and a cavity.
 
     Each connected piece of a tissue is an object, and so is each visible body as a whole; bodies hide one another.
-    Sample i follows from (seed, i) alone.
-
-    Args:
-        num_images: Length of the data set.
-        image_size: Side of the square images in pixels, at least 32.
-        seed: Another seed, other images.
-        min_area: The least part of the image that an object covers.
-
-    Raises:
-        ValueError: A number that is too small.
+    Pieces of less than 0.3 % of the image are left out.
     """
 
-    def __init__(self, num_images: int, *, image_size: int = 128, seed: int = 0, min_area: float = 0.003) -> None:
-        if num_images < 1 or image_size < 32:
-            raise ValueError(
-                f"Expected `num_images` of at least 1 and `image_size` of at least 32, but got {num_images} and "
-                f"{image_size}."
-            )
-        self.num_images = num_images
-        self.image_size = image_size
-        self.seed = seed
-        self.min_area_px = max(1.0, min_area * image_size**2)
-
-    def __len__(self) -> int:
-        return self.num_images
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.num_images:
-            raise IndexError(f"Expected an index from 0 to {self.num_images - 1}, but got {index}.")
-        random = np.random.default_rng([self.seed, index])
+    def _draw(self, random: np.random.Generator, index: int) -> Sample:
         bodies, tissues, shells = _draw(random, self.image_size)
         image = _paint(random, bodies, tissues, shells)
-        objects = list(self._objects(bodies, tissues))
+        objects = list(_objects(bodies, tissues))
         masks = np.array([mask for _, mask in objects], dtype=bool).reshape(-1, self.image_size, self.image_size)
         return Sample(
             image=torch.from_numpy(image),
@@ -67,35 +41,23 @@ class Phantoms:
             name=f"phantom_{index:06d}",
         )
 
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
 
-    def _objects(self, bodies: np.ndarray, tissues: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
-        """(name, mask) of each piece of a body and of its tissues; a body of one tissue counts once."""
-        for body in range(1, int(bodies.max()) + 1):
-            inside = bodies == body
-            yield from (("body", piece) for piece in self._pieces(inside))
-            present = np.unique(tissues[inside])
-            if len(present) > 1:
-                for tissue in present:
-                    yield from ((_TISSUES[tissue], piece) for piece in self._pieces(inside & (tissues == tissue)))
-
-    def _pieces(self, mask: np.ndarray) -> list[np.ndarray]:
-        """The connected pieces that are large enough."""
-        numbers, _ = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
-        areas = np.bincount(numbers.ravel())
-        return [numbers == number for number in range(1, len(areas)) if areas[number] >= self.min_area_px]
+def _objects(bodies: np.ndarray, tissues: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
+    """(name, mask) of each piece of a body and of its tissues; a body of one tissue counts once."""
+    for body in range(1, int(bodies.max()) + 1):
+        inside = bodies == body
+        yield from (("body", piece) for piece in _pieces(inside))
+        present = np.unique(tissues[inside])
+        if len(present) > 1:
+            for tissue in present:
+                yield from ((_TISSUES[tissue], piece) for piece in _pieces(inside & (tissues == tissue)))
 
 
-def phantom_splits(
-    num_train: int, *, num_val: int, num_test: int = 0, image_size: int = 128, seed: int = 0
-) -> DataSplits:
-    """`Phantoms` in parts that share no image; `num_test=0` for no test part."""
-
-    def part(number: int, num_images: int) -> Phantoms:
-        return Phantoms(num_images, image_size=image_size, seed=seed * 3 + number)
-
-    return DataSplits(train=part(0, num_train), val=part(1, num_val), test=part(2, num_test) if num_test else None)
+def _pieces(mask: np.ndarray) -> list[np.ndarray]:
+    """The connected pieces that are large enough."""
+    numbers, _ = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
+    areas = np.bincount(numbers.ravel())
+    return [numbers == number for number in range(1, len(areas)) if areas[number] >= _LEAST_AREA * mask.size]
 
 
 def _draw(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -142,7 +104,7 @@ def _depth(random: np.random.Generator, size: int, num_bodies: int, *, is_mirror
     border = np.ones_like(direction)
     for frequency in range(2, 7):
         border += random.normal(0, 0.12 / frequency) * np.cos(frequency * direction + random.uniform(0, 2 * np.pi))
-    folds = random.uniform(0, 0.08) * _smooth_noise(random, size, cells=int(random.integers(8, 25)))
+    folds = random.uniform(0, 0.08) * smooth_noise(random, size, cells=int(random.integers(8, 25)))
     return 1 - np.hypot(along, across) / (radius * border) + folds
 
 
@@ -150,13 +112,13 @@ def _tissues(random: np.random.Generator, depth: np.ndarray) -> np.ndarray:
     """The tissue of each pixel of a body: the core begins at a depth that varies, so that the rim is folded."""
     size = len(depth)
     begins, folding = random.uniform(0.12, 0.45), random.uniform(0, 0.22)
-    folds = folding * _smooth_noise(random, size, cells=int(random.integers(5, 25)))
+    folds = folding * smooth_noise(random, size, cells=int(random.integers(5, 25)))
     tissues = np.where(depth + folds > begins, CORE, RIM).astype(np.uint8)
     for _ in range(int(random.integers(0, 4))):
-        blob = _smooth_noise(random, size, cells=int(random.integers(3, 9)))
+        blob = smooth_noise(random, size, cells=int(random.integers(3, 9)))
         tissues[(blob > random.uniform(1.1, 1.8)) & (tissues == CORE)] = NUCLEUS
     if random.random() < 0.3:
-        blob = _smooth_noise(random, size, cells=int(random.integers(4, 10)))
+        blob = smooth_noise(random, size, cells=int(random.integers(4, 10)))
         tissues[(depth > random.uniform(0.6, 0.85)) & (blob > -0.5)] = CAVITY
     return tissues
 
@@ -172,9 +134,9 @@ def _paint(random: np.random.Generator, bodies: np.ndarray, tissues: np.ndarray,
     image = palettes[bodies, tissues]  # (size, size, 3); tissue 0 is the ground
     image[bodies == 0] = palettes[0, 0]
     image[shells > 0] = palettes[0, -1]
-    grain = np.stack([_smooth_noise(random, size, cells=int(random.integers(3, 30))) for _ in range(2)])
+    grain = np.stack([smooth_noise(random, size, cells=int(random.integers(3, 30))) for _ in range(2)])
     image += (random.uniform(0, 10, size=2)[:, None, None] * grain).sum(axis=0)[..., None]
-    image *= 1 + random.uniform(0, 0.15) * _smooth_noise(random, size, cells=3)[..., None]
+    image *= 1 + random.uniform(0, 0.15) * smooth_noise(random, size, cells=3)[..., None]
     blur = random.uniform(0, 1.3)
     image = ndimage.gaussian_filter(image, sigma=(blur, blur, 0), mode="nearest", truncate=2.0)
     noise = random.uniform(0, 10) * random.standard_normal((size, size, 1 if is_grey else 3), dtype=np.float32)
@@ -192,9 +154,3 @@ def _palette(random: np.random.Generator, *, is_grey: bool) -> np.ndarray:
             break
     tint = np.zeros((6, 3)) if is_grey else random.normal(0, 35, size=(6, 3))
     return (brightness[:, None] + tint - tint.mean(axis=1, keepdims=True)).clip(0, 255).astype(np.float32)
-
-
-def _smooth_noise(random: np.random.Generator, size: int, *, cells: int) -> np.ndarray:
-    """(size, size) float32 of about unit variance that varies over a `cells`-th of the image."""
-    coarse = random.standard_normal((cells + 2, cells + 2), dtype=np.float32) * 1.3
-    return np.asarray(Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC))

@@ -2,57 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 import torch
 from PIL import Image, ImageDraw
 
-from sam_ft.data.splits import DataSplits
+from sam_ft.data.drawn import DrawnImages, smooth_noise
 from sam_ft.types import Sample
 
-_COARSE = 6
+_MOST_SHAPES = 5
 _SMALLEST_PX = 12
 
 
-class Synthetic:
+class Synthetic(DrawnImages):
     """Images of ellipses and polygons, some with a smaller ellipse inside (a cell and its nucleus).
 
-    Sample i follows from (seed, i) alone. Masks are the visible parts: what another shape hides is not included,
-    but a shape includes what is nested in it. Every mask has at least 12 pixels.
-
-    Args:
-        num_images: Length of the data set.
-        image_size: Side of the square images in pixels, at least 32.
-        seed: Another seed, other images.
-        max_shapes: 1 to this many shapes per image, nested ones not counted.
-
-    Raises:
-        ValueError: A number that is too small.
+    Masks are the visible parts: what another shape hides is not included, but a shape includes what is nested in it.
+    Every mask has at least 12 pixels.
     """
 
-    def __init__(self, num_images: int, *, image_size: int = 128, seed: int = 0, max_shapes: int = 5) -> None:
-        if num_images < 1 or image_size < 32 or max_shapes < 1:
-            raise ValueError(
-                "Expected `num_images` and `max_shapes` of at least 1 and `image_size` of at least 32, "
-                f"but got {num_images}, {max_shapes} and {image_size}."
-            )
-        self.num_images = num_images
-        self.image_size = image_size
-        self.seed = seed
-        self.max_shapes = max_shapes
-
-    def __len__(self) -> int:
-        return self.num_images
-
-    def __getitem__(self, index: int) -> Sample:
-        if not 0 <= index < self.num_images:
-            raise IndexError(f"Expected an index from 0 to {self.num_images - 1}, but got {index}.")
-        random = np.random.default_rng([self.seed, index])
+    def _draw(self, random: np.random.Generator, index: int) -> Sample:
         image = _texture(random, self.image_size, base=random.uniform(30, 90, size=3), contrast=12)
         names: list[str] = []
         masks: list[np.ndarray] = []
-        for _ in range(int(random.integers(1, self.max_shapes + 1))):
+        for _ in range(int(random.integers(1, _MOST_SHAPES + 1))):
             for name, mask in _shape(random, self.image_size):
                 nested = name == "nucleus"
                 paint = _texture(random, self.image_size, base=random.uniform(100, 230, size=3), contrast=15)
@@ -69,20 +41,6 @@ class Synthetic:
             class_names=tuple(names[number] for number in large),
             name=f"synthetic_{index:05d}",
         )
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-
-def synthetic_splits(
-    num_train: int, *, num_val: int, num_test: int = 0, image_size: int = 128, seed: int = 0
-) -> DataSplits:
-    """`Synthetic` in parts that share no image; `num_test=0` for no test part."""
-
-    def part(number: int, num_images: int) -> Synthetic:
-        return Synthetic(num_images, image_size=image_size, seed=seed * 3 + number)
-
-    return DataSplits(train=part(0, num_train), val=part(1, num_val), test=part(2, num_test) if num_test else None)
 
 
 def _shape(random: np.random.Generator, size: int) -> list[tuple[str, np.ndarray]]:
@@ -122,6 +80,4 @@ def _polygon(random: np.random.Generator, centre: np.ndarray, *, radius: float, 
 
 def _texture(random: np.random.Generator, size: int, *, base: np.ndarray, contrast: float) -> np.ndarray:
     """(size, size, 3) float: smooth variation around the colour `base`."""
-    coarse = random.normal(0, contrast, size=(_COARSE, _COARSE)).astype(np.float32)
-    smooth = Image.fromarray(coarse).resize((size, size), Image.Resampling.BICUBIC)
-    return base + np.asarray(smooth, dtype=np.float64)[..., None]
+    return base + contrast * smooth_noise(random, size, cells=4)[..., None]

@@ -13,6 +13,8 @@ class InteractivePreset:
 
     Attributes:
         point_probability: how often the first prompt is a point, else a box.
+        centre_probability: how often a first point is the object's centre, which evaluations click, else it is drawn
+            uniformly.
         num_clicks: rounds that add one click in the error region.
         num_mask_only: rounds that add no click and feed back the mask: the last one at the end, the others each before
             a click drawn at random.
@@ -21,14 +23,16 @@ class InteractivePreset:
     """
 
     point_probability: float = 0.5
+    centre_probability: float = 0.0
     num_clicks: int = 8
     num_mask_only: int = 2
     box_is_ambiguous: bool = True
     box_noise: BoxNoise = field(default_factory=BoxNoise)
 
     def __post_init__(self) -> None:
-        if not 0 <= self.point_probability <= 1:
-            raise ValueError(f"Expected `point_probability` between 0 and 1, but got {self.point_probability}.")
+        for name in ("point_probability", "centre_probability"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ValueError(f"Expected `{name}` between 0 and 1, but got {getattr(self, name)}.")
         if self.num_clicks < 0 or self.num_mask_only < 0:
             raise ValueError(
                 "Expected `num_clicks` and `num_mask_only` of at least 0, "

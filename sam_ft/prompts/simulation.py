@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam_ft.masks.boxes import boxes_of_masks
+from sam_ft.masks.distance import centre_point
 from sam_ft.prompts.presets import InteractivePreset
 from sam_ft.prompts.sampling import jittered_box, uniform_point
 from sam_ft.types import ABSENT, BACKGROUND, FOREGROUND, MaskPrediction, Prompts
@@ -84,7 +85,7 @@ def plan_rounds(preset: InteractivePreset, generator: torch.Generator) -> list[b
 
 
 def first_prompts(truth: Truth, preset: InteractivePreset, generator: torch.Generator) -> tuple[Prompts, Tensor]:
-    """A point drawn uniformly from the object, or a noisy box around it.
+    """A point drawn uniformly from the object or its centre, or a noisy box around it.
 
     Returns:
         The prompts, and which objects are to be answered by three masks: (B, N) bool.
@@ -94,6 +95,8 @@ def first_prompts(truth: Truth, preset: InteractivePreset, generator: torch.Gene
     points, found = uniform_point(truth.masks, generator)
     is_point = (draw < preset.point_probability) & found & truth.valid
     is_box = ~is_point & found & truth.valid
+    is_centre = is_point & (draw < preset.point_probability * preset.centre_probability)
+    points[is_centre], _ = centre_point(truth.masks[is_centre])
     boxes = jittered_box(boxes_of_masks(truth.masks), preset.box_noise, image_size=image_size, generator=generator)
     prompts = Prompts(
         points=points[:, :, None],

@@ -84,7 +84,7 @@ def test_objects_without_a_pixel_are_dropped() -> None:
 
 
 def test_augmented_masks_stay_on_their_objects() -> None:
-    source = Synthetic(1, image_size=96, max_shapes=1)[0]
+    source = next(sample for sample in Synthetic(20, image_size=96) if len(sample.masks) == 1)
     painted = torch.where(source.masks[0][..., None], 255, 0).expand(-1, -1, 3).to(torch.uint8)
     source = Sample(painted, source.masks[:1], ("shape",), "painted", (1.0, 1.0))
     for seed in range(20):

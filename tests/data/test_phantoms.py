@@ -1,18 +1,9 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from scipy import ndimage
 
-from sam_ft.data.phantoms import Phantoms, phantom_splits
-
-
-def test_a_sample_follows_from_seed_and_index_alone() -> None:
-    first, second = Phantoms(9, image_size=48, seed=3), Phantoms(5, image_size=48, seed=3)
-    list(first)
-    assert torch.equal(first[4].image, second[4].image) and torch.equal(first[4].masks, second[4].masks)
-    assert not torch.equal(first[4].image, first[5].image)
-    assert not torch.equal(first[4].image, Phantoms(5, image_size=48, seed=4)[4].image)
+from sam_ft.data.phantoms import Phantoms
 
 
 def test_objects_are_connected_and_large_enough() -> None:
@@ -42,20 +33,3 @@ def test_a_tissue_differs_from_its_neighbour() -> None:
             differences.append(abs(float(means["rim"] - means["core"])))
     assert len(differences) > 5
     assert sorted(differences)[len(differences) // 2] > 20
-
-
-def test_parts_share_no_image() -> None:
-    splits = phantom_splits(6, num_val=6, num_test=6, image_size=32)
-    assert splits.test is not None
-    images = [sample.image for part in (splits.train, splits.val, splits.test) for sample in part]
-    assert not any(torch.equal(images[a], images[b]) for a in range(18) for b in range(a))
-    assert phantom_splits(2, num_val=2).test is None
-
-
-def test_an_index_out_of_range_and_numbers_too_small_are_refused() -> None:
-    with pytest.raises(IndexError, match="from 0 to 2"):
-        Phantoms(3)[3]
-    with pytest.raises(ValueError, match="num_images"):
-        Phantoms(0)
-    with pytest.raises(ValueError, match="image_size"):
-        Phantoms(3, image_size=16)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from sam_ft.data.splits import DataSplits
-from sam_ft.data.synthetic import Synthetic, synthetic_splits
+from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fit
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.optim import OptimiserSettings
@@ -58,7 +58,7 @@ def recipe() -> Callable[..., Recipe]:
 @pytest.fixture
 def splits() -> DataSplits:
     """4 images to train on (2 batches an epoch), 2 to validate on."""
-    return synthetic_splits(4, num_val=2, image_size=SIZE)
+    return Synthetic.splits(4, num_val=2, image_size=SIZE)
 
 
 @pytest.fixture

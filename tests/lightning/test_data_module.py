@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from sam_ft.data.splits import DataSplits
-from sam_ft.data.synthetic import Synthetic, synthetic_splits
+from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 
 
@@ -39,7 +39,7 @@ def test_an_incomplete_batch_is_left_out_where_there_are_complete_ones(splits: D
 
 
 def test_training_thins_objects_out_and_validation_keeps_all() -> None:
-    data = module(synthetic_splits(6, num_val=6, image_size=64), batch_size=6, eval_batch_size=4, max_objects=2)
+    data = module(Synthetic.splits(6, num_val=6, image_size=64), batch_size=6, eval_batch_size=4, max_objects=2)
     (batch,) = data.train_dataloader()
     assert batch.masks.shape[1] == 2  # type: ignore[attr-defined]
     counted = [int(count) for batch in data.val_dataloader() for count in batch.valid.sum(1)]  # type: ignore[attr-defined]

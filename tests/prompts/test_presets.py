@@ -25,9 +25,10 @@ def test_presets_are_named_as_their_functions():
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])
-def test_probability_outside_its_range_is_refused(probability):
-    with pytest.raises(ValueError, match="Expected `point_probability` between 0 and 1, but got"):
-        InteractivePreset(point_probability=probability)
+@pytest.mark.parametrize("name", ["point_probability", "centre_probability"])
+def test_probability_outside_its_range_is_refused(name, probability):
+    with pytest.raises(ValueError, match=f"Expected `{name}` between 0 and 1, but got"):
+        InteractivePreset(**{name: probability})
 
 
 @pytest.mark.parametrize("counts", [{"num_clicks": -1}, {"num_mask_only": -1}])

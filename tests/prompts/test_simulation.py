@@ -104,6 +104,19 @@ def test_first_point_is_uniform_over_the_object():
     assert chisquare([places[pixel] for pixel in pixels]).pvalue > 0.01
 
 
+@pytest.mark.parametrize("probability", [0.3, 1.0])
+def test_first_point_is_the_centre_as_often_as_the_preset_says(probability):
+    mask = torch.zeros(64, 64, dtype=torch.bool)
+    mask[1:62, 3:54] = True  # a band of pixels is as deep as the deepest; the first of them counts
+    truth = make_truth(mask.expand(10, 400, 64, 64))
+    preset = InteractivePreset(point_probability=0.5, centre_probability=probability)
+    prompts, _ = first_prompts(truth, preset, seeded())
+    points = prompts.points[prompts.labels == FOREGROUND]
+    centres = int((points == torch.tensor([28.0, 26.0])).all(dim=-1).sum())
+    assert binomtest(len(points), 4000, 0.5).pvalue > 0.01
+    assert centres == len(points) if probability == 1 else binomtest(centres, len(points), probability).pvalue > 0.01
+
+
 def test_first_box_is_the_objects_with_the_presets_noise():
     masks = torch.zeros(1, 4000, 64, 64, dtype=torch.bool)
     masks[..., 20:41, 24:35] = True  # rows 20 to 40, columns 24 to 34

@@ -13,14 +13,14 @@ import pytest
 import torch
 
 from sam_ft.checkpoints import save_meta
-from sam_ft.data.synthetic import synthetic_splits
+from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning import Monitoring, Recipe, fit
 from sam_ft.models.sam.variants import build_model
 from sam_ft.prompts.presets import InteractivePreset
 
 Program = Callable[..., Any]
 DATA = {
-    "_target_": "sam_ft.data.synthetic.synthetic_splits",
+    "_target_": "sam_ft.data.synthetic.Synthetic.splits",
     "num_train": 1,
     "num_val": 1,
     "num_test": 2,
@@ -35,7 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     result = fit(
         build_model("vit_tiny", image_size=64),
-        synthetic_splits(1, num_val=1, image_size=64),
+        Synthetic.splits(1, num_val=1, image_size=64),
         output=tmp_path_factory.mktemp("trained") / "run",
         recipe=Recipe(prompts=InteractivePreset(num_clicks=0, num_mask_only=0)),
         monitoring=Monitoring(wandb="disabled", pictures=0, clicks=(1,)),
@@ -67,7 +67,7 @@ def test_evaluate_measures_on_the_test_part_of_the_training_and_writes_a_folder(
     assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "records.csv", "index.html"}
     assert {path.name for path in tmp_path.iterdir()} == {"run", "eval"}
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
-    test = synthetic_splits(1, num_val=1, num_test=2, image_size=64).test
+    test = Synthetic.splits(1, num_val=1, num_test=2, image_size=64).test
     assert test is not None
     num_masks = sum(len(test[index].masks) for index in range(2))
     assert (summary["num_images"], summary["num_masks"]) == (2, num_masks)
