@@ -71,7 +71,7 @@ def read_state_dict(path: PathLike, *, prefix: str | None = None) -> StateDict:
     path = SHIPPED.get(str(path), Path(path))
     if not path.exists():
         raise ValueError(
-            f"Expected a checkpoint at {path}, but nothing is there; the only name is {', '.join(SHIPPED)}."
+            f"Expected a checkpoint at {path}, but nothing is there; by name there is {', '.join(SHIPPED)}."
         )
     tensors = _read_folder(path) if path.is_dir() else _read_file(path)
     stripped = _strip_prefix(tensors, path=path, prefix=prefix)

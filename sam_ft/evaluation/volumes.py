@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.nifti.slices import NiftiSlices
-from sam_ft.data.nifti.writing import write_label_volume
+from sam_ft.data.nifti.writing import expect_nifti_name, write_label_volume
 from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
 from sam_ft.types import PromptableModel
 
@@ -31,11 +31,14 @@ def segment_with_boxes(model: PromptableModel, slices: NiftiSlices, path: str | 
         The path.
 
     Raises:
-        ValueError: if the slices belong to several volumes.
+        ValueError: if the slices belong to several volumes, every class is a union, or the path ends otherwise.
     """
+    path = expect_nifti_name(path)
     numbers = {entry.volume for entry in slices.entries}
     if len(numbers) != 1:
         raise ValueError(f"Expected the slices of one volume, but got those of {len(numbers)}.")
+    if not slices.objects.has_label_values():
+        raise ValueError(f"Expected a class of one label value to write, but {slices.objects} has unions alone.")
     index_of = {slices.name_of(entry): entry.index for entry in slices.entries}
     pictures: dict[int, np.ndarray] = {}
     highest: dict[int, Tensor] = {}

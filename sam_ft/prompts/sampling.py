@@ -56,8 +56,15 @@ def uniform_point(regions: Tensor, generator: torch.Generator) -> tuple[Tensor, 
     return points * found[..., None], found
 
 
-def jittered_box(boxes_xyxy: Tensor, noise: BoxNoise, *, image_size: int, generator: torch.Generator) -> Tensor:
-    """Each coordinate displaced by Gaussian noise; the displacement is capped and the box stays in the frame.
+def jittered_box(
+    boxes_xyxy: Tensor,
+    noise: BoxNoise,
+    *,
+    image_size: int,
+    generator: torch.Generator,
+    limits_xyxy: Tensor | None = None,
+) -> Tensor:
+    """Each coordinate displaced by Gaussian noise; the displacement is capped and the box stays in the image.
 
     A box that the noise turns inside out, or makes empty, falls back to the clean one, as in SAM 3's code.
 
@@ -66,16 +73,21 @@ def jittered_box(boxes_xyxy: Tensor, noise: BoxNoise, *, image_size: int, genera
         noise: how much.
         image_size: side of the frame; the cap scales with it.
         generator: the source of randomness.
+        limits_xyxy: the first and last pixel of the image without its padding, of a shape that expands to that of the
+            boxes; None: the whole frame.
 
     Returns:
         (..., 4).
     """
+    if limits_xyxy is None:
+        limits_xyxy = boxes_xyxy.new_tensor([0, 0, image_size - 1, image_size - 1])
+    first, last = limits_xyxy[..., :2], limits_xyxy[..., 2:]
     sides = boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]
     sides = torch.cat([sides, sides], dim=-1)  # width, height, width, height
     draw = torch.randn(boxes_xyxy.shape, generator=generator, device=generator.device).to(boxes_xyxy.device)
     cap = noise.cap_px * image_size / REFERENCE_SIZE
     moved = boxes_xyxy + (draw * noise.deviation * sides).clamp(-cap, cap)
-    moved = moved.clamp(0, image_size - 1)
+    moved = moved.clamp(torch.cat([first, first], dim=-1), torch.cat([last, last], dim=-1))
     degenerate = (moved[..., 2:] <= moved[..., :2]).any(dim=-1, keepdim=True)
     return torch.where(degenerate, boxes_xyxy, moved)
 

@@ -41,7 +41,7 @@ class Truth:
 
     masks: Tensor  # (B, N, S, S) bool
     valid: Tensor  # (B, N) bool
-    inside: Tensor  # (B, 1, S, S) bool: the image without its padding, where clicks may fall
+    inside: Tensor  # (B, 1, S, S) bool: the image without its padding, where prompts may lie
 
 
 def simulate_rounds(
@@ -90,14 +90,19 @@ def first_prompts(truth: Truth, preset: InteractivePreset, generator: torch.Gene
     Returns:
         The prompts, and which objects are to be answered by three masks: (B, N) bool.
     """
-    image_size = truth.masks.shape[-1]
     draw = torch.rand(truth.valid.shape, generator=generator, device=generator.device).to(truth.valid.device)
     points, found = uniform_point(truth.masks, generator)
     is_point = (draw < preset.point_probability) & found & truth.valid
     is_box = ~is_point & found & truth.valid
     is_centre = is_point & (draw < preset.point_probability * preset.centre_probability)
     points[is_centre], _ = centre_point(truth.masks[is_centre])
-    boxes = jittered_box(boxes_of_masks(truth.masks), preset.box_noise, image_size=image_size, generator=generator)
+    boxes = jittered_box(
+        boxes_of_masks(truth.masks),
+        preset.box_noise,
+        image_size=truth.masks.shape[-1],
+        generator=generator,
+        limits_xyxy=boxes_of_masks(truth.inside),
+    )
     prompts = Prompts(
         points=points[:, :, None],
         labels=torch.where(is_point, FOREGROUND, ABSENT)[..., None],

@@ -105,3 +105,12 @@ def test_slices_of_several_volumes_are_refused(box_model: Model, tmp_path: Path)
     with pytest.raises(ValueError, match="one volume, but got those of 2"):
         segment_with_boxes(box_model(), slices, tmp_path / "answer.nii.gz")
     assert not (tmp_path / "answer.nii.gz").exists()
+
+
+def test_what_cannot_be_written_is_refused_before_the_model_is_asked(tmp_path: Path) -> None:
+    save_case(tmp_path, blocks((20, 16, 6)), LPS)
+    asked_never: Any = None
+    with pytest.raises(ValueError, match=r"ending in .nii or .nii.gz, but got .*answer.mha"):
+        segment_with_boxes(asked_never, slices_of(tmp_path), tmp_path / "answer.mha")
+    with pytest.raises(ValueError, match="unions alone"):
+        segment_with_boxes(asked_never, slices_of(tmp_path, classes={"both": [1, 3]}), tmp_path / "answer.nii")

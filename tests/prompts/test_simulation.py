@@ -129,6 +129,17 @@ def test_first_box_is_the_objects_with_the_presets_noise():
     assert (prompts.boxes[0] - clean).std(dim=0).tolist() == pytest.approx([1, 2, 1, 2], rel=0.05)
 
 
+def test_first_box_stays_in_the_image_without_its_padding():
+    masks = torch.zeros(2, 400, SIZE, SIZE, dtype=torch.bool)
+    masks[..., 2:12, 3:20] = True
+    inside = torch.zeros(2, 1, SIZE, SIZE, dtype=torch.bool)
+    inside[0, :, :12, :] = inside[1, :, :, :21] = True  # a wide image, a high one
+    preset = InteractivePreset(point_probability=0.0, box_noise=BoxNoise(deviation=0.5, cap_px=1e6))
+    prompts, _ = first_prompts(make_truth(masks, inside=inside), preset, seeded())
+    assert prompts.boxes[0, :, 3].max() == 11 and prompts.boxes[0, :, 2].max() > 20
+    assert prompts.boxes[1, :, 2].max() == 20 and prompts.boxes[1, :, 3].max() > 12
+
+
 @pytest.mark.parametrize("box_is_ambiguous, expected", [(True, True), (False, None)])
 def test_a_lone_box_is_answered_by_three_masks_if_the_preset_says_so(box_is_ambiguous, expected):
     model = FakeModel()

@@ -59,6 +59,10 @@ class ObjectRule:
         values = _as_tuple(self.classes[class_name])
         return values[0] if len(values) == 1 else None
 
+    def has_label_values(self) -> bool:
+        """Whether any class has a label value of its own; see `label_value`."""
+        return self.classes is None or any(self.label_value(name) is not None for name in self.classes)
+
     def objects_of(self, labels: np.ndarray, *, pixel_mm: tuple[float, float]) -> tuple[np.ndarray, tuple[str, ...]]:
         """(H, W) labels -> (N, H, W) bool masks and N class names; N is 0 where nothing is large enough."""
         smallest = max(self.min_area_px, self.min_area_mm2 / (pixel_mm[0] * pixel_mm[1]), 1)

@@ -38,18 +38,27 @@ def write_label_volume(path: str | Path, pictures: Mapping[int, np.ndarray], *, 
     return save_volume(path, grid.from_canonical(canonical), like=grid.path)
 
 
+def expect_nifti_name(path: str | Path) -> Path:
+    """The path, if a volume can be written there.
+
+    Raises:
+        ValueError: A name that does not end in `.nii` or `.nii.gz`.
+    """
+    if not str(path).endswith((".nii", ".nii.gz")):
+        raise ValueError(f"Expected a path ending in .nii or .nii.gz, but got {path}.")
+    return Path(path)
+
+
 def save_volume(path: str | Path, voxels: np.ndarray, *, like: Path) -> Path:
     """Writes voxels, as the file `like` stores them, with its affine and header; beside first, then renamed.
 
     Raises:
         ValueError: Another shape than `like`, or a name that does not end in `.nii` or `.nii.gz`.
     """
-    target = Path(path)
+    target = expect_nifti_name(path)
     source = open_volume(like)
     if voxels.shape != source.shape[:3]:
         raise ValueError(f"Expected voxels of shape {source.shape[:3]} as in {like}, but got {voxels.shape}.")
-    if not target.name.endswith((".nii", ".nii.gz")):
-        raise ValueError(f"Expected a path ending in .nii or .nii.gz, but got {target}.")
     header = source.header.copy()
     image = nibabel.Nifti1Image(voxels, source.affine, header=header, dtype=voxels.dtype)
     image.header.set_slope_inter(1, 0)
