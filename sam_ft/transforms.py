@@ -47,6 +47,11 @@ MedSAM's `pre_CT_MR.py`. MedSAM's lung level of -160 is not followed: lung tissu
 class Frame:
     """How one source image lies in the model's square input.
 
+    Points and boxes are indices of pixels, as `boxes_of_masks` and `centre_point` give them: a pixel's centre lies
+    half a pixel on, and a box covers its last pixel too. So prompts of a mask, brought to the frame, are those of the
+    mask brought to the frame. (ResizeLongestSide scales the index alone, which moves the prompts of a small image
+    that is enlarged much towards the origin.)
+
     Source: segment_anything, `utils/transforms.py` (ResizeLongestSide) and `modeling/sam.py` (preprocess,
     postprocess_masks).
     """
@@ -69,20 +74,24 @@ class Frame:
         return max(int(height * scale + 0.5), 1), max(int(width * scale + 0.5), 1)
 
     def points_to_frame(self, points_xy: Tensor) -> Tensor:
-        """(..., 2) points of the source -> the same points in the frame, in floating point."""
-        return _floating(points_xy) * self._scale_xy(points_xy)
+        """(..., 2) pixels of the source -> the same points in the frame, in floating point."""
+        return (_floating(points_xy) + 0.5) * self._scale_xy(points_xy) - 0.5
 
     def points_to_source(self, points_xy: Tensor) -> Tensor:
-        """(..., 2) points of the frame -> the same points in the source: the inverse of `points_to_frame`."""
-        return _floating(points_xy) / self._scale_xy(points_xy)
+        """(..., 2) pixels of the frame -> the same points in the source: the inverse of `points_to_frame`."""
+        return (_floating(points_xy) + 0.5) / self._scale_xy(points_xy) - 0.5
 
     def boxes_to_frame(self, boxes_xyxy: Tensor) -> Tensor:
-        """(..., 4) boxes of the source -> the same boxes in the frame."""
-        return self.points_to_frame(boxes_xyxy.unflatten(-1, (2, 2))).flatten(-2)  # (..., 4)
+        """(..., 4) first and last pixel of boxes in the source -> the same in the frame, in floating point."""
+        first, last = _floating(boxes_xyxy).split(2, dim=-1)
+        scale = self._scale_xy(boxes_xyxy)
+        return torch.cat([first * scale, (last + 1) * scale - 1], dim=-1)  # (..., 4)
 
     def boxes_to_source(self, boxes_xyxy: Tensor) -> Tensor:
-        """(..., 4) boxes of the frame -> the same boxes in the source: the inverse of `boxes_to_frame`."""
-        return self.points_to_source(boxes_xyxy.unflatten(-1, (2, 2))).flatten(-2)  # (..., 4)
+        """(..., 4) first and last pixel of boxes in the frame -> the same in the source, as `boxes_to_frame`."""
+        first, last = _floating(boxes_xyxy).split(2, dim=-1)
+        scale = self._scale_xy(boxes_xyxy)
+        return torch.cat([first / scale, (last + 1) / scale - 1], dim=-1)  # (..., 4)
 
     def image_to_frame(self, image: Tensor) -> Tensor:
         """(H, W, 3) uint8 RGB -> (3, S, S) float32: resized (bilinear, antialiased), normalised, padded with zeros."""

@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from sam_ft.masks.boxes import boxes_of_masks
 from sam_ft.transforms import (
     CT_WINDOWS,
     PIXEL_MEAN,
@@ -42,9 +43,21 @@ def test_points_and_boxes_come_back_from_the_frame(height: int, width: int, imag
 def test_points_scale_x_by_the_width_and_y_by_the_height() -> None:
     frame = Frame((50, 100), 25)  # resized to 13 x 25
     point = frame.points_to_frame(torch.tensor([[40, 10]]))
-    torch.testing.assert_close(point, torch.tensor([[40 * 25 / 100, 10 * 13 / 50]]))
-    box = frame.boxes_to_frame(torch.tensor([40.0, 10.0, 80.0, 20.0]))
-    torch.testing.assert_close(box, torch.tensor([10.0, 2.6, 20.0, 5.2]))
+    torch.testing.assert_close(point, torch.tensor([[40.5 * 25 / 100 - 0.5, 10.5 * 13 / 50 - 0.5]]))
+    box = frame.boxes_to_frame(torch.tensor([40.0, 10.0, 79.0, 19.0]))  # 40 pixels wide, 10 high
+    torch.testing.assert_close(box, torch.tensor([10.0, 2.6, 19.0, 4.2]))  # 10 wide, 2.6 high
+
+
+@pytest.mark.parametrize("factor", [2, 3, 8])
+def test_prompts_of_a_mask_brought_to_the_frame_are_those_of_the_mask_in_the_frame(factor: int) -> None:
+    mask = torch.zeros(1, 12, 16, dtype=torch.bool)
+    mask[0, 3:8, 5:12] = True  # odd sides: one pixel is the centre
+    frame = Frame((12, 16), 16 * factor)
+    in_frame = frame.masks_to_frame(mask)
+    assert torch.equal(frame.boxes_to_frame(boxes_of_masks(mask)), boxes_of_masks(in_frame))
+    rows, columns = in_frame[0].nonzero(as_tuple=True)
+    middle = torch.stack([columns.double().mean(), rows.double().mean()]).float()
+    torch.testing.assert_close(frame.points_to_frame(torch.tensor([8.0, 5.0])), middle)
 
 
 def test_image_is_resized_as_pil_does_normalised_and_then_padded_with_zeros() -> None:

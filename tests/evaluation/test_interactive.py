@@ -194,8 +194,8 @@ def test_boxes_and_points_reach_the_model_in_its_frame() -> None:
     assert records[0].box == (10, 4, 19, 13)
     assert records[1].points == ((14, 8),)
     box, first = model.calls[0][0].boxes, model.calls[1][0].points
-    assert box is not None and box.flatten().tolist() == [5, 2, 9.5, 6.5]
-    assert first is not None and first.flatten().tolist() == [7, 4]
+    assert box is not None and box.flatten().tolist() == [5, 2, 9, 6]  # half as many pixels, from the same one on
+    assert first is not None and first.flatten().tolist() == [6.75, 3.75]  # of pixel 14 the centre is at 14.5
 
 
 def test_iou_is_measured_at_the_resolution_of_the_source() -> None:
