@@ -20,6 +20,7 @@ Writes two files of 197 x 233 x 189 voxels of 1 mm, on the source's grid:
 from __future__ import annotations
 
 import argparse
+import hashlib
 import sys
 from pathlib import Path
 
@@ -31,6 +32,13 @@ from sam_ft.data.nifti.writing import save_volume
 from sam_ft.files import atomic_write
 from sam_ft.optional import require
 
+SHA256 = {
+    "t1": "421a10e872fd6cadae7f61d358dffbcc1795a497d61ee76c5dda2503e1a1e9e6",
+    "gm": "97a5ca69bd24db37a9cb7b32525e1733a209af904129bf1cd36da06d24243bed",
+    "wm": "382d92812de4744f9c86c7a0e4f680dc317a0a50e4da1f0153618a6798c7b7db",
+}
+"""Of the files that nilearn 0.14 ships, so that figures measured on them stay comparable."""
+
 FILE_NAME = "mni_icbm152_{kind}_tal_nlin_sym_09a_converted.nii.gz"
 GREY_MATTER = 1
 WHITE_MATTER = 2
@@ -40,12 +48,14 @@ def source_path(kind: str) -> Path:
     """The file of "t1", "gm" or "wm" inside the installed nilearn.
 
     Raises:
-        ValueError: nilearn is not installed, or is a version that ships no such file.
+        ValueError: nilearn is not installed, or is a version that ships no such file or another one.
     """
     package = Path(str(require("nilearn", extra="demo").__file__)).parent
     path = package / "datasets" / "data" / FILE_NAME.format(kind=kind)
     if not path.is_file():
         raise ValueError(f"Expected nilearn to ship {path}, but it does not: pip install --upgrade nilearn.")
+    if hashlib.sha256(path.read_bytes()).hexdigest() != SHA256[kind]:
+        raise ValueError(f"Expected {path} to have the SHA-256 {SHA256[kind]}, but it has another.")
     return path
 
 

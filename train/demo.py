@@ -21,7 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
-from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.slices import NiftiSlices, Reading
 from sam_ft.data.splits import DataSplits
 from sam_ft.evaluation.interactive import write_summary
 from sam_ft.evaluation.measuring import Measurement, ShownCase, cases_to_show, measure, picture_row
@@ -41,6 +41,7 @@ from sam_ft.evaluation.report import (
 )
 from sam_ft.evaluation.volumes import segment_with_boxes
 from sam_ft.lightning import FitResult, fit, program
+from sam_ft.lightning.mistakes import USER_ERRORS
 from sam_ft.pictures import to_png, training_figure
 
 _logger = logging.getLogger("sam_ft.demo")
@@ -54,17 +55,18 @@ SHOWN_CASES = 5
 COMMAND = "make demo"
 
 
-def demo(output: Path) -> bool:
+def demo(output: Path, *overrides: str) -> bool:
     """Prepare, measure, fine-tune, measure again, write the page; True if the promise is kept."""
     start = time.monotonic()
-    shutil.rmtree(output / "brain", ignore_errors=True)
+    remove_training(output / "training")
     write_brain = runpy.run_path(str(find_folder("datasets") / "brain_icbm152.py"))["write"]
     images, labels = write_brain(output / "data")
     config = configure(
         "demo_brain",
-        f"output={output / 'brain'}",
+        f"output={output / 'training'}",
         f"data.images={images}",
         f"data.labels={labels}",
+        *overrides,
     )
     data = program.data_of(config.data)
     test = held_out(data)
@@ -88,6 +90,18 @@ def demo(output: Path) -> bool:
     return all(kept.values())
 
 
+def remove_training(folder: Path) -> None:
+    """Make room for the training of another demo.
+
+    Raises:
+        ValueError: The folder holds something else.
+    """
+    if folder.exists():
+        if not (folder / "config.yaml").is_file() or not (folder / "last.ckpt").is_file():
+            raise ValueError(f"Expected room for the training of the demo, but {folder} holds something else.")
+        shutil.rmtree(folder)
+
+
 def configure(experiment: str, *overrides: str) -> DictConfig:
     """The config of `sam-ft fit experiment=...`."""
     with initialize_config_dir(version_base="1.3", config_dir=str(find_configs())):
@@ -102,9 +116,11 @@ def held_out(data: DataSplits) -> NiftiSlices:
 
 
 def all_slices(config: DictConfig) -> NiftiSlices:
-    """Every slice of the demo's volume that holds an object."""
-    data = config.data
-    return NiftiSlices(data.images, data.labels, axis=data.axis, objects=instantiate(data.objects)).cropped()
+    """Every slice of the demo's volume that holds an object, also those between the parts."""
+    data = program.plain(config.data)
+    reading = {name: data[name] for name in Reading.__annotations__ if name != "slices"}
+    slices = NiftiSlices(data["images"], data["labels"], **reading | {"objects": instantiate(config.data.objects)})
+    return slices.cropped() if config.data.crop else slices
 
 
 def train(config: DictConfig, data: DataSplits) -> FitResult:
@@ -209,7 +225,7 @@ def facts() -> list[tuple[str, str]]:
             "the whole volume, from boxes, on the source's grid: 1 grey matter, 2 white matter; only the held-out slab "
             "was new to the model",
         ),
-        ("brain/", "the training: best.ckpt, last.ckpt, model.safetensors, config.yaml, metrics.csv, pictures"),
+        ("training/", "the training: best.ckpt, last.ckpt, model.safetensors, config.yaml, metrics.csv, pictures"),
         ("summary.json", "the numbers above"),
         ("records.csv", "one row for each mask with its prompts"),
     ]
@@ -219,12 +235,15 @@ def main() -> None:
     """The program."""
     parser = argparse.ArgumentParser(prog="sam-ft demo", description=__doc__)
     parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="the folder to write to")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="name=value", help="other settings than configs/experiment/demo_brain.yaml's"
+    )
     arguments = parser.parse_args()
     program.quiet_libraries()
     try:
-        kept = demo(arguments.output)
-    except ValueError as err:
-        program.exit_with(err)
+        kept = demo(arguments.output, *arguments.overrides)
+    except USER_ERRORS as err:
+        program.exit_with(err, config_folder=find_configs())
     raise SystemExit(0 if kept else 1)
 
 

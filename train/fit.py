@@ -30,36 +30,37 @@ def train(config: DictConfig) -> None:
         len(data.val),
     )
     plain = program.plain(config)
+    plain["output"] = str(program.output_of(config))
     result = fit(
         model,
         data,
-        output=config.output,
+        output=plain["output"],
         recipe=program.recipe_of(config),
         monitoring=instantiate(config.monitoring),
         trainer=plain["trainer"],
         resume=config.resume,
         config=plain,
     )
-    _logger.info("%s", describe(result, metric=config.monitoring.metric))
+    _logger.info("%s", describe(result, metric=config.monitoring.metric, has_test=data.test is not None))
 
 
-def describe(result: FitResult, *, metric: str) -> str:
+def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
     """Where a training wrote everything."""
+    contents = {
+        "best.ckpt": "the best state by validation",
+        "last.ckpt": f"the last state: sam-ft fit ... resume={result.last_checkpoint}",
+        "model.safetensors": "the best weights alone, with Meta's names",
+        "config.yaml": "what made this run",
+        "metrics.csv": "losses and validation",
+        "pictures": "prompt, truth and prediction at every validation",
+        "wandb": "losses and validation for wandb: wandb sync FOLDER",
+    }
+    measured = f"output={result.output / 'evaluation'}" + ("" if has_test else " part=val")
     return "\n".join(
         [
             f"\nDone after {result.num_steps} steps. Best validation {metric}: {result.best:.3f}. In {result.output}:",
-            "  best.ckpt          the best state by validation",
-            "  last.ckpt          the last state: sam-ft fit ... resume=" + str(result.last_checkpoint),
-            "  model.safetensors  the best weights alone, with Meta's names",
-            "  config.yaml        what made this run",
-            "  metrics.csv        losses and validation",
-            "  pictures/          prompt, truth and prediction at every validation",
-            *(
-                ["  wandb/             the same for wandb: wandb sync FOLDER"]
-                if (result.output / "wandb").is_dir()
-                else []
-            ),
-            f"Measure it: sam-ft evaluate checkpoint={result.best_checkpoint} output={result.output / 'evaluation'}",
+            *(f"  {name:<18} {meaning}" for name, meaning in contents.items() if (result.output / name).exists()),
+            f"Measure it: sam-ft evaluate checkpoint={result.best_checkpoint} {measured}",
         ]
     )
 

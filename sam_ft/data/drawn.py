@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -35,12 +36,10 @@ class DrawnImages(ABC):
         self.seed = seed
 
     @classmethod
-    def splits(
-        cls, num_train: int, *, num_val: int, num_test: int = 0, image_size: int = 128, seed: int = 0
-    ) -> DataSplits:
-        """Parts that share no image; `num_test=0` for no test part."""
+    def splits(cls, num_train: int, *, num_val: int, num_test: int = 0, seed: int = 0, **settings: Any) -> DataSplits:
+        """Parts that share no image; `num_test=0` for no test part; `settings` are the data set's own."""
         train, val, test = (
-            cls(num_images, image_size=image_size, seed=seed * 3 + part) if num_images else None
+            cls(num_images, seed=seed * 3 + part, **settings) if num_images else None
             for part, num_images in enumerate((num_train, num_val, num_test))
         )
         if train is None or val is None:

@@ -27,10 +27,26 @@ class Phantoms(DrawnImages):
 
     Each connected piece of a tissue is an object, and so is each visible body as a whole; bodies hide one another.
     Pieces of less than 0.3 % of the image are left out.
+
+    Args:
+        num_images: Length of the data set.
+        image_size: Side of the square images in pixels, at least 32.
+        seed: Another seed, other images.
+        folded: Share of the bodies of several tissues whose core has deep folds that a rim of even thickness follows,
+            like the white and grey matter of a brain.
+
+    Raises:
+        ValueError: A number out of its range.
     """
 
+    def __init__(self, num_images: int, *, image_size: int = 128, seed: int = 0, folded: float = 0.0) -> None:
+        super().__init__(num_images, image_size=image_size, seed=seed)
+        if not 0 <= folded <= 1:
+            raise ValueError(f"Expected `folded` between 0 and 1, but got {folded}.")
+        self.folded = folded
+
     def _draw(self, random: np.random.Generator, index: int) -> Sample:
-        bodies, tissues, shells = _draw(random, self.image_size)
+        bodies, tissues, shells = _draw(random, self.image_size, folded=self.folded)
         image = _paint(random, bodies, tissues, shells)
         objects = list(_objects(bodies, tissues))
         masks = np.array([mask for _, mask in objects], dtype=bool).reshape(-1, self.image_size, self.image_size)
@@ -60,7 +76,7 @@ def _pieces(mask: np.ndarray) -> list[np.ndarray]:
     return [numbers == number for number in range(1, len(areas)) if areas[number] >= _LEAST_AREA * mask.size]
 
 
-def _draw(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _draw(random: np.random.Generator, size: int, *, folded: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where bodies, their tissues and the shells around them lie: three (size, size) maps of numbers, 0 elsewhere."""
     bodies, tissues, shells = (np.zeros((size, size), dtype=np.uint8) for _ in range(3))
     ranges, chances = list(_NUM_BODIES), list(_NUM_BODIES.values())
@@ -79,7 +95,14 @@ def _draw(random: np.random.Generator, size: int) -> tuple[np.ndarray, np.ndarra
         inside = depth > 0
         if is_mirrored:
             inside[:, size // 2 :] = False
-        tissue = np.full((size, size), RIM, dtype=np.uint8) if is_plain else _tissues(random, depth)
+        if is_plain:
+            tissue = np.full((size, size), RIM, dtype=np.uint8)
+        elif folded and random.random() < folded:
+            tissue = _folded_tissues(random, depth)
+            shells[inside & (tissue == 0)] = random.random() < 0.5
+            inside &= tissue > 0
+        else:
+            tissue = _tissues(random, depth)
         bodies[inside] = body
         tissues[inside] = tissue[inside]
         if random.random() < 0.4:
@@ -114,13 +137,31 @@ def _tissues(random: np.random.Generator, depth: np.ndarray) -> np.ndarray:
     begins, folding = random.uniform(0.12, 0.45), random.uniform(0, 0.22)
     folds = folding * smooth_noise(random, size, cells=int(random.integers(5, 25)))
     tissues = np.where(depth + folds > begins, CORE, RIM).astype(np.uint8)
+    _add_inclusions(random, tissues, depth)
+    return tissues
+
+
+def _folded_tissues(random: np.random.Generator, depth: np.ndarray) -> np.ndarray:
+    """A core with deep folds inside a rim of even thickness; 0 in the clefts between."""
+    size = len(depth)
+    begins, folding = random.uniform(0.1, 0.35), random.uniform(0.12, 0.4)
+    folds = folding * smooth_noise(random, size, cells=int(random.integers(8, 30)))
+    core = depth + folds > begins
+    rim = ndimage.distance_transform_edt(~core) <= random.uniform(0.012, 0.035) * size
+    tissues = np.where(core, CORE, np.where(rim, RIM, 0)).astype(np.uint8)
+    _add_inclusions(random, tissues, depth)
+    return tissues
+
+
+def _add_inclusions(random: np.random.Generator, tissues: np.ndarray, depth: np.ndarray) -> None:
+    """Draw nuclei into the core, and perhaps a cavity."""
+    size = len(depth)
     for _ in range(int(random.integers(0, 4))):
         blob = smooth_noise(random, size, cells=int(random.integers(3, 9)))
         tissues[(blob > random.uniform(1.1, 1.8)) & (tissues == CORE)] = NUCLEUS
     if random.random() < 0.3:
         blob = smooth_noise(random, size, cells=int(random.integers(4, 10)))
         tissues[(depth > random.uniform(0.6, 0.85)) & (blob > -0.5)] = CAVITY
-    return tissues
 
 
 def _paint(random: np.random.Generator, bodies: np.ndarray, tissues: np.ndarray, shells: np.ndarray) -> np.ndarray:

@@ -8,10 +8,13 @@ from typing import Any
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
-from sam_ft.data.augment import augmentation
+from sam_ft.checks import expect_whole_number
+from sam_ft.data.augment import Augmentation, augmentation
 from sam_ft.data.collation import Prepare, PreparedSample, PreparedSamples, collate, whole_batches
 from sam_ft.data.order import EpochOrder
-from sam_ft.data.splits import DataSplits
+from sam_ft.data.splits import DataSplits, SampleDataset
+
+AUTO = "auto"
 
 
 @dataclass(frozen=True)
@@ -22,7 +25,8 @@ class LoaderSettings:
         batch_size: images in a training batch.
         eval_batch_size: images in a batch of validation and evaluation.
         max_objects: objects of a training image; more are thinned out at random.
-        augment: name of a preset of `sam_ft.data.augment`.
+        augment: name of a preset of `sam_ft.data.augment`, or "auto": the one that the data set names in its
+            `suited_augmentation`, else "light".
         num_workers: processes that read and prepare.
     """
 
@@ -33,14 +37,15 @@ class LoaderSettings:
     num_workers: int = 0
 
     def __post_init__(self) -> None:
-        if self.batch_size < 1 or self.eval_batch_size < 1 or self.num_workers < 0:
-            raise ValueError(
-                "Expected `batch_size` and `eval_batch_size` of at least 1 and `num_workers` of at least 0, "
-                f"but got {self.batch_size}, {self.eval_batch_size} and {self.num_workers}."
-            )
-        if self.max_objects < 1:
-            raise ValueError(f"Expected `max_objects` of at least 1, but got {self.max_objects}.")
-        augmentation(self.augment)  # refuses an unknown name
+        for name in ("batch_size", "eval_batch_size", "max_objects"):
+            expect_whole_number(name, getattr(self, name), least=1)
+        expect_whole_number("num_workers", self.num_workers, least=0)
+        if self.augment != AUTO:
+            augmentation(self.augment)  # refuses an unknown name
+
+    def augmentation_of(self, samples: SampleDataset) -> Augmentation | None:
+        """The chosen augmentation, or the one that suits the data set."""
+        return augmentation(getattr(samples, "suited_augmentation", "light") if self.augment == AUTO else self.augment)
 
 
 class SamDataModule(pl.LightningDataModule):
@@ -64,7 +69,9 @@ class SamDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[PreparedSample]:
         """Augmented, in a new order every epoch; incomplete batches are left out where there are complete ones."""
         prepare = Prepare(
-            self.image_size, augment=augmentation(self.settings.augment), max_objects=self.settings.max_objects
+            self.image_size,
+            augment=self.settings.augmentation_of(self.splits.train),
+            max_objects=self.settings.max_objects,
         )
         samples = PreparedSamples(self.splits.train, prepare, seed=self.seed)
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)

@@ -15,9 +15,11 @@ from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sam_ft.checkpoints import load_weights, read_state_dict, save_safetensors
+from sam_ft.checks import expect_whole_number
 from sam_ft.data.splits import DataSplits
 from sam_ft.files import atomic_write
 from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpoints, early_stopping
+from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.logs import WANDB_MODES, loggers
 from sam_ft.lightning.module import SamModule
@@ -25,6 +27,9 @@ from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import SegmentationLoss, sam_loss
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import InteractivePreset, sam_paper
+
+_VALIDATION_INTERVAL = 100
+"""Batches between validations where nothing else is said."""
 
 
 @dataclass(frozen=True)
@@ -46,8 +51,7 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"Expected `seed` to be a whole number of at least 0, but got {self.seed!r}.")
+        expect_whole_number("seed", self.seed, least=0)
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,16 @@ class Monitoring:
     wandb: str = "offline"
 
     def __post_init__(self) -> None:
-        if any(count < 1 for count in self.clicks):
-            raise ValueError(f"Expected `clicks` of at least 1, but got {self.clicks}.")
+        for count in self.clicks:
+            expect_whole_number("clicks", count, least=1)
         known = [*(f"miou@{count}" for count in self.clicks), "miou@box"]
         if self.metric not in known:
             raise ValueError(f"Expected `metric` to be one of {', '.join(known)}, but got {self.metric!r}.")
         if self.wandb not in WANDB_MODES:
             raise ValueError(f"Expected `wandb` to be one of {', '.join(WANDB_MODES)}, but got {self.wandb!r}.")
-        if self.pictures < 0 or (self.patience is not None and self.patience < 1):
-            raise ValueError(
-                "Expected `pictures` of at least 0 and `patience` of at least 1 or null, "
-                f"but got {self.pictures} and {self.patience}."
-            )
+        expect_whole_number("pictures", self.pictures, least=0)
+        if self.patience is not None:
+            expect_whole_number("patience", self.patience, least=1)
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ def fit(
         output: the folder to write to.
         recipe: how the model is taught; None: SAM's paper.
         monitoring: what is watched; None: mIoU after one click.
-        trainer: arguments of Lightning's Trainer, such as `max_steps` and `val_check_interval`.
+        trainer: arguments of Lightning's Trainer, such as `max_steps` and `val_check_interval`; without the latter,
+            validation comes after every 100 steps and, in a shorter training, at its end.
         resume: a checkpoint of ours to go on from.
         config: the run's config, written to `config.yaml` and kept in the checkpoints.
 
@@ -126,9 +129,8 @@ def fit(
             another model, no validation would happen, or Lightning does not take the arguments of its trainer.
     """
     recipe, monitoring = recipe or Recipe(), monitoring or Monitoring()
-    output, config, arguments = Path(output), dict(config or {}), dict(trainer or {})
+    output, config, arguments = Path(output), dict(config or {}), _with_validation(trainer or {})
     _expect_new_folder(output, resume)
-    _expect_validation(arguments)
     steps_done = None if resume is None else _steps_done(resume, model)
     model.train()
     module = SamModule(
@@ -150,8 +152,9 @@ def fit(
     ]
     lightning = _trainer(arguments, output=output, callbacks=watching)
     with _folder(output), loggers(output, wandb=monitoring.wandb, config=config, steps_done=steps_done) as made:
-        with atomic_write(output / "config.yaml") as path:
-            path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
+        if lightning.is_global_zero:
+            with atomic_write(output / "config.yaml") as path:
+                path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
         lightning.loggers = made
         lightning.fit(module, data_module, ckpt_path=None if resume is None else str(resume), weights_only=True)
         return _finish(lightning, model, output, best=kept[0])
@@ -168,19 +171,29 @@ def _expect_new_folder(output: Path, resume: str | Path | None) -> None:
         )
 
 
-def _expect_validation(arguments: Mapping[str, Any]) -> None:
-    """Refuse a training that would end before its first validation, which chooses the best checkpoint."""
+def _with_validation(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of the trainer, by which at least one validation happens, since that chooses the best checkpoint.
+
+    Raises:
+        ValueError: They leave none.
+    """
+    arguments = dict(given)
     if arguments.get("limit_val_batches") == 0:
         raise ValueError("Expected at least one validation, but trainer.limit_val_batches=0 leaves none.")
-    num_steps, interval = arguments.get("max_steps", -1), arguments.get("val_check_interval")
-    if not isinstance(num_steps, int) or not isinstance(interval, int):
-        return  # shares of an epoch, or something that Lightning will refuse
+    num_steps = expect_whole_number("trainer.max_steps", arguments.get("max_steps", -1), least=-1)
     num_batches = num_steps * arguments.get("accumulate_grad_batches", 1)
-    if arguments.get("check_val_every_n_epoch", 1) is None and 0 <= num_batches < interval:
+    if num_steps > 0 and not arguments.keys() & {"val_check_interval", "check_val_every_n_epoch"}:
+        arguments |= {"check_val_every_n_epoch": None, "val_check_interval": min(_VALIDATION_INTERVAL, num_batches)}
+    interval = arguments.get("val_check_interval", 1.0)
+    if not isinstance(interval, (int, float)) or interval <= 0:
+        raise ValueError(f"Expected `trainer.val_check_interval` above 0, but got {interval!r}.")
+    counts_batches = isinstance(interval, int) and arguments.get("check_val_every_n_epoch", 1) is None
+    if counts_batches and 0 <= num_batches < interval:
         raise ValueError(
             f"Expected at least one validation, but trainer.val_check_interval={interval} batches are more than the "
             f"{num_batches} of trainer.max_steps={num_steps}."
         )
+    return arguments
 
 
 def _steps_done(resume: str | Path, model: Sam) -> int:
@@ -197,6 +210,13 @@ def _steps_done(resume: str | Path, model: Sam) -> int:
             f"Expected a last.ckpt or best.ckpt to resume from, but {resume} holds weights alone: "
             f"model.weights={resume} starts a new run from them."
         )
+    num_trained = sum(len(group["params"]) for state in content["optimizer_states"] for group in state["param_groups"])
+    num_to_train = sum(parameter.requires_grad for parameter in model.parameters())
+    if num_trained != num_to_train:
+        raise ValueError(
+            f"Expected a checkpoint that trained the same parts of the model, but {resume} trained {num_trained} "
+            f"tensors and this run trains {num_to_train}: give the same adapt=..."
+        )
     return int(content["global_step"])
 
 
@@ -208,6 +228,7 @@ def _trainer(arguments: dict[str, Any], *, output: Path, callbacks: list[pl.Call
             default_root_dir=output,
             logger=False,
             callbacks=callbacks,
+            plugins=[AtomicCheckpointIO()],
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
@@ -225,7 +246,7 @@ def _folder(output: Path) -> Iterator[None]:
         raise ValueError(f"Expected a folder to write to, but {output} cannot be made: {err}.") from err
     try:
         yield
-    except (ValueError, MisconfigurationException):
+    except Exception:
         if made and not (output / "last.ckpt").exists():
             shutil.rmtree(output, ignore_errors=True)
             with suppress(OSError):  # somebody else may have put something there

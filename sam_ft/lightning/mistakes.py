@@ -12,6 +12,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigAttributeError, ConfigKeyError, OmegaConfBaseException
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from sam_ft.checks import expect_whole_number
+
 USER_ERRORS = (ValueError, HydraException, OmegaConfBaseException, MisconfigurationException)
 """What a mistake of the user is raised as; everything else is a mistake of ours and keeps its traceback."""
 
@@ -55,10 +57,7 @@ def whole_number(config: DictConfig, key: str, *, least: int) -> int:
     Raises:
         ValueError: if it is no whole number of at least `least`.
     """
-    value = OmegaConf.select(config, key)
-    if not isinstance(value, int) or isinstance(value, bool) or value < least:
-        raise ValueError(f"Expected `{key}` to be a whole number of at least {least}, but got {value!r}.")
-    return value
+    return expect_whole_number(key, OmegaConf.select(config, key), least=least)
 
 
 def _cause(err: BaseException) -> BaseException:

@@ -29,8 +29,12 @@ class OptimiserSettings:
     betas: tuple[float, float] = (0.9, 0.999)
 
     def __post_init__(self) -> None:
-        if self.lr <= 0:
-            raise ValueError(f"Expected `lr` above 0, but got {self.lr}.")
+        if not self.lr > 0 or not self.weight_decay >= 0:
+            raise ValueError(
+                f"Expected `lr` above 0 and `weight_decay` of at least 0, but got {self.lr} and {self.weight_decay}."
+            )
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ValueError(f"Expected `betas` to be two numbers in [0, 1), but got {list(self.betas)}.")
         if not 0 <= self.warmup < 1 or not 0 <= self.final_lr <= 1:
             raise ValueError(
                 f"Expected `warmup` in [0, 1) and `final_lr` in [0, 1], but got {self.warmup} and {self.final_lr}."

@@ -8,6 +8,7 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,10 +24,13 @@ from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whol
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.freeze import adapt
 from sam_ft.models.sam.model import Sam
-from sam_ft.models.sam.variants import build_model
+from sam_ft.models.sam.variants import build_model, variant_of
 
 TRACEBACK_VARIABLE = "SAM_FT_TRACEBACK"
 """Set to 1, it shows where a user's mistake was noticed."""
+
+_RUN_NAME_VARIABLE = "SAM_FT_RUN_NAME"
+"""How a program tells the processes that Lightning starts for further devices where to write."""
 
 
 def run(task: Callable[[DictConfig], None], *, config_folder: Path, config_name: str) -> None:
@@ -84,8 +88,21 @@ def model_of(config: DictConfig) -> Sam:
         model = build_model(config.model.name, image_size=image_size)
     else:
         model = load_model(config.model.weights, image_size=image_size)
+        _expect_size(model, config.model.name, weights=config.model.weights)
     adapt(model, config.adapt)
     return model
+
+
+def _expect_size(model: Sam, name: str | None, *, weights: str) -> None:
+    """Refuse weights of another size than `model=NAME` says; None takes any.
+
+    Raises:
+        ValueError: They are; their own size is named.
+    """
+    own = variant_of(model)
+    if name not in (None, own):
+        hint = f"model={own}" if own else "model.name=null, since their size has no name"
+        raise ValueError(f"Expected weights of {name}, but {weights} has another size: give {hint}.")
 
 
 def data_of(config: DictConfig) -> DataSplits:
@@ -117,6 +134,22 @@ def config_of(checkpoint: str | Path) -> dict[str, Any]:
             "say what to measure on, such as data=nifti data.images=... data.labels=..."
         )
     return config
+
+
+def output_of(config: DictConfig) -> Path:
+    """`output`; else the folder of the checkpoint to resume from; else a new one, named by the time.
+
+    The processes that Lightning starts beside the first one for further devices take the first one's folder.
+    """
+    if config.output is not None:
+        return Path(config.output)
+    if config.resume is not None:
+        return Path(config.resume).parent
+    name = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    if "LOCAL_RANK" in os.environ:
+        name = os.environ.get(_RUN_NAME_VARIABLE, name)
+    os.environ[_RUN_NAME_VARIABLE] = name
+    return Path("runs", "fit", name)
 
 
 def recipe_of(config: DictConfig) -> Recipe:

@@ -94,12 +94,12 @@ def sam_loss() -> SegmentationLoss:
     return SegmentationLoss()
 
 
-def from_scratch_loss() -> SegmentationLoss:
+def from_scratch_loss(iou_weight: float = 1.0) -> SegmentationLoss:
     """cross-entropy : dice : IoU = 2 : 1 : 1, a tenth of it for all three masks: learns fast from random weights.
 
     The focal loss mutes pixels that are nearly right, which helps a trained model and holds up an untrained one.
     """
-    return SegmentationLoss(pixel_loss=cross_entropy_loss, pixel_weight=2.0, relaxation=0.1)
+    return SegmentationLoss(pixel_loss=cross_entropy_loss, pixel_weight=2.0, iou_weight=iou_weight, relaxation=0.1)
 
 
 def mean_over_images(loss: Tensor, valid: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from sam_ft.checks import expect_whole_number
 from sam_ft.prompts.sampling import BoxNoise
 
 
@@ -33,11 +34,8 @@ class InteractivePreset:
         for name in ("point_probability", "centre_probability"):
             if not 0 <= getattr(self, name) <= 1:
                 raise ValueError(f"Expected `{name}` between 0 and 1, but got {getattr(self, name)}.")
-        if self.num_clicks < 0 or self.num_mask_only < 0:
-            raise ValueError(
-                "Expected `num_clicks` and `num_mask_only` of at least 0, "
-                f"but got {self.num_clicks} and {self.num_mask_only}."
-            )
+        expect_whole_number("num_clicks", self.num_clicks, least=0)
+        expect_whole_number("num_mask_only", self.num_mask_only, least=0)
         if self.num_mask_only > 1 and self.num_clicks == 0:
             raise ValueError(
                 f"Expected at most 1 mask-only round where there are no clicks, but got {self.num_mask_only}."
@@ -57,6 +55,3 @@ def sam_paper() -> InteractivePreset:
 def box_only() -> InteractivePreset:
     """One noisy box and nothing else."""
     return InteractivePreset(point_probability=0.0, num_clicks=0, num_mask_only=0)
-
-
-PRESETS = {"sam_paper": sam_paper, "box_only": box_only}

@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import torch
 
+from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
@@ -54,6 +55,16 @@ def test_validation_is_not_augmented_and_training_is() -> None:
     plain = {sample.name: sample.image for sample in same}
     assert all(torch.equal(sample.image, plain[sample.name]) for sample in validated.samples)  # type: ignore[attr-defined]
     assert any(not torch.equal(sample.image, plain[sample.name]) for sample in trained.samples)  # type: ignore[attr-defined]
+
+
+def test_automatic_augmentation_is_what_the_data_set_names() -> None:
+    class Slices(Synthetic):
+        suited_augmentation = "none"
+
+    settings = LoaderSettings(augment="auto")
+    assert settings.augmentation_of(Slices(1)) is None
+    assert settings.augmentation_of(Synthetic(1)) is not None
+    assert NiftiSlices.suited_augmentation == "medical"
 
 
 @pytest.mark.parametrize(

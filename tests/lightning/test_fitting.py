@@ -16,6 +16,7 @@ from sam_ft.checkpoints import load_model, read_state_dict, save_meta
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fitting
+from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.freeze import adapt
 from sam_ft.models.sam.model import Sam
@@ -246,7 +247,8 @@ class Broken(Synthetic):
         ({"accumulate_grad_batches": 2, "max_steps": 1, "val_check_interval": 3}, "are more than the 2 of"),
         ({"limit_val_batches": 0}, "at least one validation"),
         ({"max_stepz": 1}, "max_stepz"),
-        ({"max_steps": "many"}, "trainer"),
+        ({"max_steps": "many"}, "trainer.max_steps.*'many'"),
+        ({"val_check_interval": 0}, "trainer.val_check_interval.* above 0, but got 0"),
         ({"accelerator": "abacus"}, "abacus"),
         ({"callbacks": []}, "callbacks"),
         ({"resume": Path("nowhere.ckpt")}, "nowhere.ckpt"),
@@ -258,6 +260,48 @@ def test_a_mistake_leaves_nothing_behind(
     with pytest.raises(ValueError, match=message):
         quick_fit(tmp_path / "runs" / "one", **arguments)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_error_of_ours_leaves_nothing_behind_either(quick_fit: Fit, tmp_path: Path) -> None:
+    class Faulty(Synthetic):
+        def __getitem__(self, index: int) -> Sample:
+            raise TypeError("not a mistake of the user")
+
+    with pytest.raises(TypeError, match="not a mistake"):
+        quick_fit(tmp_path / "run", data=DataSplits(train=Faulty(4), val=Synthetic(1)))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_training_validates_where_nothing_is_said_about_it(
+    splits: DataSplits, tiny_model: Callable[..., Sam], recipe: Callable[..., Recipe], tmp_path: Path
+) -> None:
+    """3 steps of epochs of 4: neither an epoch nor a hundred steps are ever complete."""
+    result = fitting.fit(
+        tiny_model(),
+        splits,
+        output=tmp_path,
+        recipe=recipe(batch_size=1),
+        monitoring=Monitoring(wandb="disabled", pictures=0),
+        trainer={"max_steps": 3, "accelerator": "cpu", "enable_progress_bar": False},
+    )
+    assert list(rows(result, "val/miou@1")) == [2]
+    assert result.best_checkpoint.is_file()
+
+
+def test_a_checkpoint_is_written_beside_its_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A run that is killed while it saves keeps the checkpoint before."""
+    path = tmp_path / "last.ckpt"
+    AtomicCheckpointIO().save_checkpoint({"state": 1}, path)
+
+    def killed(content: Any, target: Any) -> None:
+        Path(target).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(torch, "save", killed)
+    with pytest.raises(KeyboardInterrupt):
+        AtomicCheckpointIO().save_checkpoint({"state": 2}, path)
+    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+    assert torch.load(path, weights_only=True) == {"state": 1}
 
 
 def test_a_mistake_takes_away_nothing_that_was_there(quick_fit: Fit, tmp_path: Path) -> None:
@@ -285,6 +329,15 @@ def test_a_checkpoint_of_another_model_cannot_be_resumed_from(quick_fit: Fit, tm
     with pytest.raises(ValueError, match="last.ckpt"):
         quick_fit(tmp_path / "run", model=build_model("vit_tiny", image_size=64), resume=run.last_checkpoint)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_checkpoint_that_trained_other_parts_cannot_be_resumed_from(
+    quick_fit: Fit, tmp_path: Path, tiny_model: Callable[..., Sam], run: FitResult
+) -> None:
+    model = tiny_model()
+    adapt(model, "decoder")
+    with pytest.raises(ValueError, match="give the same adapt="):
+        quick_fit(tmp_path / "run", model=model, resume=run.last_checkpoint)
 
 
 @pytest.mark.parametrize(

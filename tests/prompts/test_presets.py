@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sam_ft.prompts.presets import PRESETS, InteractivePreset, box_only, sam_paper
+from sam_ft.prompts.presets import InteractivePreset, box_only, sam_paper
 from sam_ft.prompts.sampling import BoxNoise
 
 
@@ -17,11 +17,6 @@ def test_sam_paper_is_a_first_prompt_eight_clicks_and_two_rounds_on_the_mask_alo
 def test_box_only_is_one_round_with_a_box():
     preset = box_only()
     assert (preset.point_probability, preset.num_rounds) == (0.0, 1)
-
-
-def test_presets_are_named_as_their_functions():
-    assert {name: build.__name__ for name, build in PRESETS.items()} == {name: name for name in PRESETS}
-    assert set(PRESETS) >= {"sam_paper", "box_only"}
 
 
 @pytest.mark.parametrize("probability", [-0.1, 1.1, float("nan")])

@@ -1,11 +1,13 @@
-"""The demo's judgement and words; the demo itself is `make demo`."""
+"""The demo's judgement and words, and a short run of it; the long one is `make demo`."""
 
 from __future__ import annotations
 
+import json
 import runpy
 from pathlib import Path
 from typing import Any
 
+import nibabel
 import pytest
 
 from sam_ft.cli import find_program
@@ -66,3 +68,25 @@ def test_the_demo_trains_by_its_experiment(demo: dict[str, Any], tmp_path: Path)
     assert config.model.name == "vit_tiny"
     assert config.model.weights == "vit_tiny_phantoms"
     assert config.data.get("axis") != "sagittal"  # the template is mirror-symmetric
+
+
+def test_the_whole_demo_runs(demo: dict[str, Any], tmp_path: Path) -> None:
+    small = ["model.image_size=64", "trainer.max_steps=2", "trainer.val_check_interval=2", "monitoring.pictures=0"]
+    few = ["data.slices=[0.2,0.5]", "data.split.val=[0.34,0.35]", "data.split.test=[0.24,0.25]"]
+    overrides = [*small, *few, "prompts.num_clicks=1"]
+    assert demo["demo"](tmp_path / "out", *overrides) is False  # two steps teach nothing
+    written = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert written["before"].keys() == written["after"].keys() >= {"miou@1", "miou@3", "miou@5", "miou@box"}
+    assert "<svg" in (tmp_path / "out" / "index.html").read_text()
+    assert nibabel.load(tmp_path / "out" / "segmentation.nii.gz").shape == (197, 233, 189)
+    assert (tmp_path / "out" / "training" / "model.safetensors").is_file()
+
+
+def test_the_demo_removes_its_own_training_alone(demo: dict[str, Any], tmp_path: Path) -> None:
+    demo["remove_training"](tmp_path / "nothing")
+    (tmp_path / "config.yaml").touch()
+    with pytest.raises(ValueError, match="something else"):
+        demo["remove_training"](tmp_path)
+    (tmp_path / "last.ckpt").touch()
+    demo["remove_training"](tmp_path)
+    assert not tmp_path.exists()

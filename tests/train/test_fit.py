@@ -44,7 +44,8 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
     done = sam_ft("fit", *synthetic, "output=run")
     assert done.code == 0, done.err
     names = ["best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv"]
-    assert files(tmp_path) == {
+    everything = files(tmp_path)
+    assert everything == {
         "run",
         "run/pictures",
         "run/pictures/step_000001.png",
@@ -62,6 +63,21 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
     longer = sam_ft("fit", *synthetic, "output=run", "trainer.max_steps=2", "resume=run/last.ckpt")
     assert longer.code == 0, longer.err
     assert "Done after 2 steps" in longer.out
+    alone = sam_ft("fit", *synthetic, "trainer.max_steps=3", "resume=run/last.ckpt")  # into the same folder
+    assert alone.code == 0, alone.err
+    assert "Done after 3 steps" in alone.out
+    assert files(tmp_path) == everything
+
+
+def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
+    done = sam_ft("fit", *synthetic, "data.num_test=0", "monitoring.pictures=0")
+    assert done.code == 0, done.err
+    (folder,) = (tmp_path / "runs" / "fit").iterdir()
+    assert "pictures" not in done.out
+    command = done.out.strip().rpartition("Measure it: sam-ft ")[2].split()
+    assert "part=val" in command
+    assert sam_ft(*command).code == 0
+    assert (folder / "evaluation" / "summary.json").is_file()
 
 
 @pytest.mark.parametrize(
@@ -83,6 +99,10 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
         (["trainer.val_check_interval=5"], ["val_check_interval=5"]),
         (["optimiser.lr=fast"], ["optimiser"]),
         (["seed=-1"], ["`seed`"]),
+        (["prompts.num_clicks=1.5"], ["`num_clicks`", "1.5"]),
+        (["optimiser.betas=[0.9]"], ["`betas`", "[0.9]"]),
+        (["loader.max_objects=null"], ["`max_objects`", "None"]),
+        (["model=vit_b", "model.image_size=64", "model.weights=vit_tiny_phantoms"], ["model=vit_tiny"]),
         (["steps"], ["name=value", "'steps'"]),
     ],
 )

@@ -74,11 +74,14 @@ class NiftiSlices:
     Attributes:
         volumes: The labelled volumes.
         entries: Where each sample comes from.
+        suited_augmentation: The preset of `sam_ft.data.augment` for slices.
 
     Raises:
         ValueError: A file without partner or with several, a label on another grid than its image or not of
             integers, an unknown axis or window, or no object in any slice.
     """
+
+    suited_augmentation = "medical"
 
     def __init__(
         self,
@@ -212,6 +215,7 @@ class Reading(TypedDict, total=False):
     window: str | tuple[float, float] | None
     slices: tuple[float, float] | None
     volume_index: int | None
+    cache_mib: int
 
 
 def nifti_splits(

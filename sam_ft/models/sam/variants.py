@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
+
 from sam_ft.models.mask_decoder import MaskDecoder
 from sam_ft.models.prompt_encoder import PromptEncoder
 from sam_ft.models.sam.image_encoder import ImageEncoder
@@ -102,3 +104,18 @@ def build_model(name: str, *, image_size: int | None = None) -> Sam:
         raise ValueError(f"Expected the name of a model, one of {', '.join(VARIANTS)}, but got {name!r}.")
     build = VARIANTS[name]
     return build() if image_size is None else build(image_size=image_size)
+
+
+def variant_of(model: Sam) -> str | None:
+    """The name of a model's size at any image size; None for a size without one."""
+    shapes = _shapes(model)
+    for name, build in VARIANTS.items():
+        with torch.device("meta"):
+            if _shapes(build()) == shapes:
+                return name
+    return None
+
+
+def _shapes(model: Sam) -> dict[str, torch.Size]:
+    """The shape of each weight that does not depend on the image size."""
+    return {name: tensor.shape for name, tensor in model.state_dict().items() if "pos" not in name.rpartition(".")[2]}

@@ -1,0 +1,14 @@
+"""Checks of a user's settings that several parts share."""
+
+from __future__ import annotations
+
+
+def expect_whole_number(name: str, value: object, *, least: int) -> int:
+    """The value itself.
+
+    Raises:
+        ValueError: if it is no whole number of at least `least`.
+    """
+    if not isinstance(value, int) or isinstance(value, bool) or value < least:
+        raise ValueError(f"Expected `{name}` to be a whole number of at least {least}, but got {value!r}.")
+    return value
