@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 import torch
 from scipy import ndimage
 
@@ -22,6 +23,23 @@ def test_tissues_share_no_pixel_and_bodies_neither() -> None:
             assert sample.masks[~is_body].sum(dim=0).max() <= 1
         seen |= set(sample.class_names)
     assert seen == {"body", "rim", "core", "nucleus", "cavity"}
+
+
+def test_a_folded_rim_is_thin_and_leaves_clefts() -> None:
+    def hull_filled(folded: float) -> list[float]:
+        """How much of the box around each body of several tissues is body."""
+        shares = []
+        for sample in Phantoms(60, image_size=96, folded=folded):
+            for name, mask in zip(sample.class_names, sample.masks, strict=True):
+                if name == "body" and sample.masks[:, mask].any(dim=1).sum() > 1 and mask.sum() > 900:
+                    y0, y1, x0, x1 = (f(i) for i in mask.nonzero().T for f in (torch.min, torch.max))
+                    shares.append(float(mask.sum() / ((y1 - y0 + 1) * (x1 - x0 + 1))))
+        return sorted(shares)
+
+    plain, folded = hull_filled(0.0), hull_filled(1.0)
+    assert folded[len(folded) // 2] < plain[len(plain) // 2] - 0.05
+    with pytest.raises(ValueError, match="folded"):
+        Phantoms(1, folded=1.5)
 
 
 def test_a_tissue_differs_from_its_neighbour() -> None:

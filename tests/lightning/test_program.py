@@ -37,9 +37,32 @@ def test_the_seed_decides_the_random_weights() -> None:
 def test_weights_bring_their_own_size_and_the_frame_is_set(tmp_path: Path, tiny_model: Callable[..., Sam]) -> None:
     save_meta(tiny_model(), tmp_path / "tiny.pth")
     for image_size, expected in ((None, 64), (96, 96)):
-        model = program.model_of(config_of(model={"weights": str(tmp_path / "tiny.pth"), "image_size": image_size}))
+        weights = {"name": None, "weights": str(tmp_path / "tiny.pth"), "image_size": image_size}
+        model = program.model_of(config_of(model=weights))
         assert model.image_size == expected
         assert model.mask_decoder.mask_tokens.weight.shape[1] == 32
+
+
+def test_weights_of_another_size_than_the_models_are_refused(tmp_path: Path, tiny_model: Callable[..., Sam]) -> None:
+    save_meta(tiny_model(), tmp_path / "tiny.pth")
+    with pytest.raises(ValueError, match="Expected weights of vit_tiny.*model.name=null"):
+        program.model_of(config_of(model={"weights": str(tmp_path / "tiny.pth")}))
+    with pytest.raises(ValueError, match="Expected weights of vit_b.*model=vit_tiny"):
+        program.model_of(config_of(model={"name": "vit_b", "weights": "vit_tiny_phantoms"}))
+
+
+def test_a_training_writes_where_it_is_told_or_beside_what_it_resumes(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LOCAL_RANK", "SAM_FT_RUN_NAME"):
+        monkeypatch.delenv(name, raising=False)
+    assert program.output_of(config_of(output="mine", resume="runs/a/last.ckpt")) == Path("mine")
+    assert program.output_of(config_of(output=None, resume="runs/a/last.ckpt")) == Path("runs/a")
+    new = program.output_of(config_of(output=None, resume=None))
+    assert new.parent == Path("runs/fit")
+    monkeypatch.setenv("SAM_FT_RUN_NAME", "earlier")
+    assert program.output_of(config_of(output=None, resume=None)).name != "earlier"  # another run of this process
+    monkeypatch.setenv("SAM_FT_RUN_NAME", new.name)
+    monkeypatch.setenv("LOCAL_RANK", "1")
+    assert program.output_of(config_of(output=None, resume=None)) == new  # another device of this run
 
 
 def test_adapt_chooses_what_is_trained() -> None:
