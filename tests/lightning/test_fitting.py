@@ -282,7 +282,7 @@ def test_a_training_validates_where_nothing_is_said_about_it(
         output=tmp_path,
         recipe=recipe(batch_size=1),
         monitoring=Monitoring(wandb="disabled", pictures=0),
-        trainer={"max_steps": 3, "accelerator": "cpu", "enable_progress_bar": False},
+        trainer={"max_steps": 3, "accelerator": "cpu"},
     )
     assert list(rows(result, "val/miou@1")) == [2]
     assert result.best_checkpoint.is_file()
