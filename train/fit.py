@@ -6,6 +6,7 @@ import logging
 
 from hydra.utils import instantiate
 from omegaconf import DictConfig
+from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
 from sam_ft.lightning import FitResult, fit, program
@@ -41,7 +42,8 @@ def train(config: DictConfig) -> None:
         resume=config.resume,
         config=plain,
     )
-    _logger.info("%s", describe(result, metric=config.monitoring.metric, has_test=data.test is not None))
+    say = rank_zero_only(_logger.info)  # every process comes here
+    say("%s", describe(result, metric=config.monitoring.metric, has_test=data.test is not None))
 
 
 def describe(result: FitResult, *, metric: str, has_test: bool) -> str:

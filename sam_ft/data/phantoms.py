@@ -46,7 +46,7 @@ class Phantoms(DrawnImages):
         self.folded = folded
 
     def _draw(self, random: np.random.Generator, index: int) -> Sample:
-        bodies, tissues, shells = _draw(random, self.image_size, folded=self.folded)
+        bodies, tissues, shells = _maps(random, self.image_size, folded=self.folded)
         image = _paint(random, bodies, tissues, shells)
         objects = list(_objects(bodies, tissues))
         masks = np.array([mask for _, mask in objects], dtype=bool).reshape(-1, self.image_size, self.image_size)
@@ -76,7 +76,7 @@ def _pieces(mask: np.ndarray) -> list[np.ndarray]:
     return [numbers == number for number in range(1, len(areas)) if areas[number] >= _LEAST_AREA * mask.size]
 
 
-def _draw(random: np.random.Generator, size: int, *, folded: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _maps(random: np.random.Generator, size: int, *, folded: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Where bodies, their tissues and the shells around them lie: three (size, size) maps of numbers, 0 elsewhere."""
     bodies, tissues, shells = (np.zeros((size, size), dtype=np.uint8) for _ in range(3))
     ranges, chances = list(_NUM_BODIES), list(_NUM_BODIES.values())

@@ -92,12 +92,17 @@ def measure(
     return Measurement(records=records, answers=answers)
 
 
+def spread_evenly(count: int, length: int) -> list[int]:
+    """Indices into something of a length, as far from each other and from its ends as possible; at most all."""
+    count = min(count, length)
+    return [(2 * turn + 1) * length // (2 * count) for turn in range(count)]
+
+
 def cases_to_show(samples: SampleDataset, count: int) -> list[ShownCase]:
     """Objects spread evenly over a data set, of changing classes and the largest of their class in their image."""
-    count = min(count, len(samples))
     cases = []
-    for turn in range(count):
-        sample = samples[(2 * turn + 1) * len(samples) // (2 * count)]
+    for turn, index in enumerate(spread_evenly(count, len(samples))):
+        sample = samples[index]
         names = sorted(set(sample.class_names))
         if names:
             name = names[turn % len(names)]

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
+from sam_ft.evaluation.measuring import spread_evenly
 from sam_ft.files import atomic_write
 from sam_ft.pictures import Case, Prediction, comparison_figure, to_png
 
@@ -100,9 +101,7 @@ class ValidationPictures(Callback):
 
     def __init__(self, samples: SampleDataset, folder: Path, *, count: int = 3) -> None:
         super().__init__()
-        num_pictures = min(count, len(samples))
-        places = [(2 * index + 1) * len(samples) // (2 * num_pictures) for index in range(num_pictures)]
-        self.samples = [samples[place] for place in places]
+        self.samples = [samples[index] for index in spread_evenly(count, len(samples))]
         self.folder = folder
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -58,7 +58,7 @@ def simulate_rounds(
         generator: the source of all randomness.
 
     Yields:
-        `preset.num_rounds` rounds.
+        `preset.num_rounds` rounds, or fewer where the preset draws their number.
     """
     prompts, ambiguous = first_prompts(truth, preset, generator)
     answer = _ask(decode, prompts, ambiguous, truth.valid)
@@ -76,12 +76,20 @@ def simulate_rounds(
 
 def plan_rounds(preset: InteractivePreset, generator: torch.Generator) -> list[bool]:
     """Which rounds after the first add a click; the others are on the mask alone."""
-    plan = [True] * preset.num_clicks
+    num_clicks = preset.num_clicks
+    if preset.least_clicks < num_clicks:
+        num_clicks = _draw(preset.least_clicks, num_clicks + 1, generator)
+    plan = [True] * num_clicks
     for _ in range(preset.num_mask_only - 1):
-        before_click = int(torch.randint(preset.num_clicks, (), generator=generator, device=generator.device))
+        before_click = _draw(0, num_clicks, generator)
         position = [index for index, adds_click in enumerate(plan) if adds_click][before_click]
         plan.insert(position, False)
     return plan + [False] * min(preset.num_mask_only, 1)
+
+
+def _draw(low: int, high: int, generator: torch.Generator) -> int:
+    """A whole number, `high` excluded."""
+    return int(torch.randint(low, high, (), generator=generator, device=generator.device))
 
 
 def first_prompts(truth: Truth, preset: InteractivePreset, generator: torch.Generator) -> tuple[Prompts, Tensor]:

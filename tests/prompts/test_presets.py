@@ -26,7 +26,7 @@ def test_probability_outside_its_range_is_refused(name, probability):
         InteractivePreset(**{name: probability})
 
 
-@pytest.mark.parametrize("counts", [{"num_clicks": -1}, {"num_mask_only": -1}])
+@pytest.mark.parametrize("counts", [{"num_clicks": -1}, {"num_mask_only": -1}, {"fewest_clicks": -1}])
 def test_negative_counts_are_refused(counts):
     with pytest.raises(ValueError, match="of at least 0, but got"):
         InteractivePreset(**counts)
@@ -36,3 +36,12 @@ def test_mask_only_rounds_before_clicks_need_clicks():
     with pytest.raises(ValueError, match="at most 1 mask-only round where there are no clicks, but got 2"):
         InteractivePreset(num_clicks=0, num_mask_only=2)
     assert InteractivePreset(num_clicks=0, num_mask_only=1).num_rounds == 2
+
+
+def test_fewest_clicks_are_all_of_them_unless_given_and_never_more():
+    assert InteractivePreset(num_clicks=3).least_clicks == 3
+    assert InteractivePreset(num_clicks=3, fewest_clicks=0, num_mask_only=1).least_clicks == 0
+    with pytest.raises(ValueError, match="Expected `fewest_clicks` of at most 3, `num_clicks`, but got 4"):
+        InteractivePreset(num_clicks=3, fewest_clicks=4)
+    with pytest.raises(ValueError, match="at most 1 mask-only round where there are no clicks"):
+        InteractivePreset(num_clicks=3, fewest_clicks=0, num_mask_only=2)

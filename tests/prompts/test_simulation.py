@@ -181,6 +181,15 @@ def test_plan_has_as_many_rounds_of_each_kind_as_the_preset_says(clicks, mask_on
     assert preset.num_rounds == len(simulate(FakeModel(), make_truth(squares()), preset))
 
 
+def test_drawn_number_of_clicks_is_uniform_from_the_fewest_to_the_most():
+    preset, generator = InteractivePreset(num_clicks=4, fewest_clicks=1, num_mask_only=1), seeded()
+    plans = [plan_rounds(preset, generator) for _ in range(4000)]
+    counts = Counter(plan.count(True) for plan in plans)
+    assert set(counts) == {1, 2, 3, 4}
+    assert chisquare([counts[count] for count in (1, 2, 3, 4)]).pvalue > 0.01
+    assert all(plan.count(False) == 1 and plan[-1] is False for plan in plans)
+
+
 def test_box_only_asks_once_with_boxes_and_without_points():
     model = FakeModel()
     (answer,) = simulate(model, make_truth(squares()), box_only())

@@ -9,6 +9,7 @@ from posterior to anterior, sagittal from left to right.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 import nibabel
@@ -41,18 +42,16 @@ class SliceGrid:
         if self.plane not in PLANES:
             raise ValueError(f"Expected `axis` to be one of {', '.join(PLANES)}, but got {self.plane!r}.")
 
-    @property
+    @cached_property
     def canonical_shape(self) -> tuple[int, int, int]:
         """The volume's shape in RAS+ orientation."""
-        order = orientations.io_orientation(self.affine)[:, 0].argsort()
-        first, second, third = (self.shape[int(axis)] for axis in order)
+        first, second, third = (self.shape[int(axis)] for axis in self._orientation[:, 0].argsort())
         return first, second, third
 
-    @property
+    @cached_property
     def canonical_spacing_mm(self) -> tuple[float, float, float]:
         """Distance between voxels along right, anterior, superior."""
-        order = orientations.io_orientation(self.affine)[:, 0].argsort()
-        spacing = nibabel.affines.voxel_sizes(self.affine)[order]
+        spacing = nibabel.affines.voxel_sizes(self.affine)[self._orientation[:, 0].argsort()]
         return float(spacing[0]), float(spacing[1]), float(spacing[2])
 
     @property
@@ -93,13 +92,13 @@ class SliceGrid:
     def to_canonical(self, volume: np.ndarray) -> np.ndarray:
         """A volume as the file stores it -> the same in RAS+ orientation (a view)."""
         self._expect(volume.shape, self.shape, "volume")
-        return orientations.apply_orientation(volume, orientations.io_orientation(self.affine))
+        return orientations.apply_orientation(volume, self._orientation)
 
     def from_canonical(self, volume: np.ndarray) -> np.ndarray:
         """A volume in RAS+ orientation -> as the file stores it: the inverse of `to_canonical`."""
         self._expect(volume.shape, self.canonical_shape, "volume")
         canonical = np.array([[0, 1], [1, 1], [2, 1]])
-        back = orientations.ornt_transform(canonical, orientations.io_orientation(self.affine))
+        back = orientations.ornt_transform(canonical, self._orientation)
         return orientations.apply_orientation(volume, back)
 
     def cut(self, canonical: np.ndarray, index: int) -> np.ndarray:
@@ -141,6 +140,11 @@ class SliceGrid:
         height, width = self.picture_size
         image = Image.fromarray(np.ascontiguousarray(plane))
         return np.array(image.resize((width, height), Image.Resampling.BILINEAR))
+
+    @cached_property
+    def _orientation(self) -> np.ndarray:
+        """For each axis of the file, the canonical axis and whether it runs along it: (3, 2)."""
+        return orientations.io_orientation(self.affine)
 
     def _plane_spacing_mm(self) -> tuple[float, float]:
         spacing = self.canonical_spacing_mm
