@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from sam_ft.files import atomic_write, write_json
+from sam_ft.known_weights import weights_path
 from sam_ft.models.mask_decoder import NUM_HEADS
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
@@ -41,10 +42,6 @@ PathLike = str | Path
 _PART = re.compile(r"^(?P<prefix>(?:.*?\.)?)(?:image_encoder|vision_encoder|prompt_encoder|mask_decoder)\.")
 """What stands before the first of SAM's parts in a name is a wrapper's prefix: `module.`, `model.`, ..."""
 
-SHIPPED = {"vit_tiny_phantoms": Path(__file__).parent / "weights" / "vit_tiny_phantoms.safetensors"}
-"""Weights that come with the package, by name. `vit_tiny_phantoms` has seen drawn phantoms alone and no real image
-(`configs/experiment/pretrain_tiny.yaml`)."""
-
 _SHOWN = 5
 """How many names a report spells out; the rest are counted."""
 
@@ -61,18 +58,14 @@ def read_state_dict(path: PathLike, *, prefix: str | None = None) -> StateDict:
     torch.compile. Names that lack the prefix are no part of the SAM and are left out.
 
     Args:
-        path: the file or folder, or a name in `SHIPPED`.
+        path: the file or folder, or a name that `sam_ft.known_weights` has, whose file is fetched on first use.
         prefix: which of several SAMs in one file (`"ema."`); None expects one.
 
     Raises:
-        ValueError: nothing is there, the file is truncated or of another kind, it is a DeepSpeed folder, it holds no
-            SAM or several. The message names the path and the reason.
+        ValueError: nothing is there, a known name's file cannot be fetched, the file is truncated or of another kind,
+            it is a DeepSpeed folder, it holds no SAM or several. The message names the path and the reason.
     """
-    path = SHIPPED.get(str(path), Path(path))
-    if not path.exists():
-        raise ValueError(
-            f"Expected a checkpoint at {path}, but nothing is there; by name there is {', '.join(SHIPPED)}."
-        )
+    path = weights_path(path)
     tensors = _read_folder(path) if path.is_dir() else _read_file(path)
     stripped = _strip_prefix(tensors, path=path, prefix=prefix)
     if any(name.startswith("vision_encoder.") for name in stripped):
@@ -286,7 +279,7 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
     """Builds the SAM that a checkpoint holds, its sizes read from the weights, and loads it; it comes in `eval` mode.
 
     Args:
-        path: anything that `read_state_dict` reads; `vit_tiny_phantoms` comes with the package.
+        path: anything that `read_state_dict` reads, by its path or by a known name, such as `sam_vit_b`.
         image_size: another side of the frame in pixels; the position tables are interpolated. None keeps the
             checkpoint's own.
 

@@ -24,9 +24,10 @@ from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.logs import WANDB_MODES, loggers
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
-from sam_ft.losses.segmentation import SegmentationLoss, sam_loss
+from sam_ft.losses.recipes import sam_loss
+from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.sam.model import Sam
-from sam_ft.prompts.presets import InteractivePreset, sam_paper
+from sam_ft.prompts.presets import PromptPreset, sam_paper
 
 _VALIDATION_INTERVAL = 100
 """Batches between validations where nothing else is said."""
@@ -44,7 +45,7 @@ class Recipe:
         seed: of the order of samples, augmentation and prompts.
     """
 
-    prompts: InteractivePreset = field(default_factory=sam_paper)
+    prompts: PromptPreset = field(default_factory=sam_paper)
     loss: SegmentationLoss = field(default_factory=sam_loss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)

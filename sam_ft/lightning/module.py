@@ -17,9 +17,10 @@ from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
 from sam_ft.models.sam.model import Sam
-from sam_ft.prompts.presets import InteractivePreset
+from sam_ft.prompts.presets import PromptPreset
 from sam_ft.prompts.sampling import low_resolution
-from sam_ft.prompts.simulation import Truth, simulate_rounds
+from sam_ft.prompts.simulation import simulate_rounds
+from sam_ft.prompts.truth import Truth
 from sam_ft.transforms import Frame
 from sam_ft.types import Batch
 
@@ -44,7 +45,7 @@ class SamModule(pl.LightningModule):
         self,
         model: Sam,
         *,
-        preset: InteractivePreset,
+        preset: PromptPreset,
         loss: SegmentationLoss,
         optimiser: OptimiserSettings,
         clicks: tuple[int, ...] = (1, 3, 5),
@@ -67,20 +68,24 @@ class SamModule(pl.LightningModule):
         """The mean over the rounds of the loss of a batch."""
         batch = _with_an_object(batch)
         embedding = self.model.encode_image(batch.images)
+        generator = self._generator(batch_idx)
         rounds = simulate_rounds(
             lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
             Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
             self.preset,
-            generator=self._generator(batch_idx),
+            generator=generator,
         )
         targets = low_resolution(batch.masks, 4 * embedding.features.shape[-1])  # (B, N, h, w)
-        losses = [
-            self.loss(answer.prediction, targets, answer.candidates).mean_over_images(batch.valid) for answer in rounds
-        ]
+        losses, logged = [], {"pixel", "dice", "iou"}
+        for answer in rounds:
+            parts = self.loss(answer.prediction, targets, answer.candidates, generator=generator)
+            losses.append(parts.mean_over_images(batch.valid))
+            if answer.prediction.object_logits is not None:
+                logged.add("presence")
         mean = LossParts(
             **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
         )
-        named = {f"train/{name}": part.detach() for name, part in vars(mean).items() if name != "total"}
+        named = {f"train/{name}": getattr(mean, name).detach() for name in sorted(logged)}
         self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
         return mean.total
 

@@ -8,8 +8,8 @@ from torch import Tensor
 from sam_ft.metrics.overlap import iou
 
 
-def iou_regression_loss(iou_predictions: Tensor, logits: Tensor, targets: Tensor) -> Tensor:
-    """Squared difference between the predicted IoU and the IoU of the thresholded mask (SAM, appendix A).
+def iou_regression_loss(iou_predictions: Tensor, logits: Tensor, targets: Tensor, *, power: int = 2) -> Tensor:
+    """Difference between the predicted IoU and the IoU of the thresholded mask, squared (SAM) or absolute (SAM 2).
 
     No gradient reaches the logits.
 
@@ -17,10 +17,11 @@ def iou_regression_loss(iou_predictions: Tensor, logits: Tensor, targets: Tensor
         iou_predictions: (...).
         logits: (..., h, w).
         targets: (..., h, w) in 0..1; half a pixel or more counts as the object's.
+        power: 2 or 1.
 
     Returns:
         (...).
     """
     with torch.no_grad():
         actual = iou(logits > 0, targets >= 0.5)
-    return (iou_predictions - actual) ** 2
+    return (iou_predictions - actual).abs() ** power

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
-from sam_ft.losses.cross_entropy import cross_entropy_loss
-from sam_ft.losses.dice import dice_loss
-from sam_ft.losses.focal import focal_loss
 from sam_ft.losses.iou import iou_regression_loss
+from sam_ft.losses.mask import MaskLoss
 from sam_ft.types import MaskPrediction
-
-PixelLoss = Callable[[Tensor, Tensor], Tensor]
-"""(logits (..., h, w), targets (..., h, w) in 0..1) -> (...), such as `focal_loss` or `cross_entropy_loss`."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +21,7 @@ class LossParts:
     pixel: Tensor
     dice: Tensor
     iou: Tensor
+    presence: Tensor
     total: Tensor
 
     def mean_over_images(self, valid: Tensor) -> LossParts:
@@ -34,72 +31,82 @@ class LossParts:
 
 @dataclass(frozen=True)
 class SegmentationLoss:
-    """A loss of each pixel, the Dice loss of the mask and the regression of its IoU.
+    """The loss of a mask, the regression of its IoU, and whether the object is there at all.
 
-    Of an ambiguous prompt's masks only the one with the lowest pixel and Dice loss is taught, so that the three may
-    differ; the IoU head learns from all that answer the prompt. From random weights that rule starves two of the
-    three: the first to be of any use is the best for every object from then on. `relaxation` shares a part of the
-    loss among all three (after Rupprecht et al. 2017, "Learning in an uncertain world"), so that each finds its kind.
+    Of an ambiguous prompt's masks only one is taught, so that the three may differ; the IoU head learns from all that
+    answer the prompt. From random weights that rule starves two of the three: the first to be of any use is the best
+    for every object from then on. `relaxation` shares a part of the loss among all three (after Rupprecht et al. 2017,
+    "Learning in an uncertain world"), so that each finds its kind.
+
+    A model that says whether the object is there (SAM 2) is taught that too; masks and IoU of objects that are not
+    there cost nothing then.
 
     Attributes:
-        pixel_loss: loss of the pixels of one mask.
-        pixel_weight: its weight.
-        dice_weight: weight of the Dice loss.
+        mask: loss of a mask.
         iou_weight: weight of the IoU regression.
-        relaxation: share of the mask loss that is the mean over an ambiguous prompt's masks instead of the lowest; 0
-            is the paper's rule.
+        iou_power: 2 for the squared difference (SAM), 1 for the absolute one (SAM 2).
+        presence_weight: weight of the cross-entropy of the object's presence.
+        taught: which of an ambiguous prompt's masks is taught: that of the lowest loss, or the most confident one.
+        relaxation: share of the mask loss that is the mean over an ambiguous prompt's masks; 0 is the papers' rule.
     """
 
-    pixel_loss: PixelLoss = focal_loss
-    pixel_weight: float = 20.0
-    dice_weight: float = 1.0
+    mask: MaskLoss = field(default_factory=MaskLoss)
     iou_weight: float = 1.0
+    iou_power: int = 2
+    presence_weight: float = 1.0
+    taught: Literal["lowest_loss", "most_confident"] = "lowest_loss"
     relaxation: float = 0.0
 
     def __post_init__(self) -> None:
         if not 0 <= self.relaxation <= 1:
             raise ValueError(f"Expected `relaxation` between 0 and 1, but got {self.relaxation}.")
+        if self.iou_power not in (1, 2):
+            raise ValueError(f"Expected `iou_power` to be 1 or 2, but got {self.iou_power}.")
+        if self.taught not in ("lowest_loss", "most_confident"):
+            raise ValueError(f"Expected `taught` to be lowest_loss or most_confident, but got {self.taught!r}.")
 
-    def __call__(self, prediction: MaskPrediction, targets: Tensor, candidates: Tensor) -> LossParts:
+    def __call__(
+        self,
+        prediction: MaskPrediction,
+        targets: Tensor,
+        candidates: Tensor,
+        *,
+        generator: torch.Generator | None = None,
+    ) -> LossParts:
         """Compare a prediction with the truth.
 
         Args:
             prediction: M masks for each object.
             targets: (B, N, h, w) in 0..1, at the resolution of the logits.
             candidates: (B, N, M) bool, the masks that answer the prompt; at least one for each object.
+            generator: the source of randomness, where the loss is measured at drawn points.
 
         Returns:
             Each part as (B, N).
         """
-        logits = prediction.low_res_logits.float()
-        targets = targets[:, :, None].expand_as(logits)  # (B, N, M, h, w)
-        pixel, dice = self.pixel_loss(logits, targets), dice_loss(logits, targets)  # (B, N, M)
-        mask_loss = self.pixel_weight * pixel + self.dice_weight * dice
+        logits, confidence = prediction.low_res_logits.float(), prediction.iou_predictions.float()
+        pixel, dice = self.mask(logits, targets, generator=generator)  # (B, N, M)
+        mask_loss = self.mask.weighted(pixel, dice)
         evenly = candidates / candidates.sum(dim=-1, keepdim=True)  # (B, N, M), 1 in sum over M
-        share = self._share(mask_loss.detach(), candidates, evenly)
+        order = mask_loss.detach() if self.taught == "lowest_loss" else -confidence.detach()
+        share = self._share(order, candidates, evenly)
         pixel, dice, mask_loss = ((share * part).sum(dim=-1) for part in (pixel, dice, mask_loss))
-        iou = iou_regression_loss(prediction.iou_predictions.float(), logits.detach(), targets)  # (B, N, M)
+        expanded = targets[:, :, None].expand_as(logits)
+        iou = iou_regression_loss(confidence, logits.detach(), expanded, power=self.iou_power)  # (B, N, M)
         iou = (evenly * iou).sum(dim=-1)  # not of all M: which others were computed depends on the neighbours
-        return LossParts(pixel=pixel, dice=dice, iou=iou, total=mask_loss + self.iou_weight * iou)
+        presence = torch.zeros_like(iou)
+        if prediction.object_logits is not None:
+            is_there = targets.flatten(2).any(dim=-1).float()  # (B, N)
+            presence = F.binary_cross_entropy_with_logits(prediction.object_logits.float(), is_there, reduction="none")
+            pixel, dice, mask_loss, iou = (is_there * part for part in (pixel, dice, mask_loss, iou))
+        total = mask_loss + self.iou_weight * iou + self.presence_weight * presence
+        return LossParts(pixel=pixel, dice=dice, iou=iou, presence=presence, total=total)
 
-    def _share(self, mask_loss: Tensor, candidates: Tensor, evenly: Tensor) -> Tensor:
-        """How much each mask is taught: (B, N, M), 1 in sum over M."""
-        lowest = mask_loss.masked_fill(~candidates, float("inf")).argmin(dim=-1, keepdim=True)
-        taught = torch.zeros_like(mask_loss).scatter(-1, lowest, 1.0)
+    def _share(self, order: Tensor, candidates: Tensor, evenly: Tensor) -> Tensor:
+        """How much each mask is taught, the first of an order most: (B, N, M), 1 in sum over M."""
+        first = order.masked_fill(~candidates, float("inf")).argmin(dim=-1, keepdim=True)
+        taught = torch.zeros_like(order).scatter(-1, first, 1.0)
         return (1 - self.relaxation) * taught + self.relaxation * evenly
-
-
-def sam_loss() -> SegmentationLoss:
-    """focal : dice : IoU = 20 : 1 : 1 (SAM, appendix A)."""
-    return SegmentationLoss()
-
-
-def from_scratch_loss(iou_weight: float = 1.0) -> SegmentationLoss:
-    """cross-entropy : dice : IoU = 2 : 1 : 1, a tenth of it for all three masks: learns fast from random weights.
-
-    The focal loss mutes pixels that are nearly right, which helps a trained model and holds up an untrained one.
-    """
-    return SegmentationLoss(pixel_loss=cross_entropy_loss, pixel_weight=2.0, iou_weight=iou_weight, relaxation=0.1)
 
 
 def mean_over_images(loss: Tensor, valid: Tensor) -> Tensor:

@@ -18,11 +18,11 @@ from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import VARIANTS, build_model
-from sam_ft.prompts.presets import InteractivePreset
+from sam_ft.prompts.presets import InteractivePreset, Mixture
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-BUILDS: dict[str, type] = {
-    "prompts": InteractivePreset,
+BUILDS: dict[str, type | tuple[type, ...]] = {
+    "prompts": (InteractivePreset, Mixture),
     "loss": SegmentationLoss,
     "optimiser": OptimiserSettings,
     "loader": LoaderSettings,

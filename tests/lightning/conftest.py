@@ -16,7 +16,7 @@ from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
-from sam_ft.prompts.presets import InteractivePreset
+from sam_ft.prompts.presets import sam_paper
 
 SIZE = 64
 
@@ -36,7 +36,7 @@ def _model(seed: int = 0) -> Sam:
 
 def _recipe(*, seed: int = 0, lr: float = 1e-3, batch_size: int = 2, augment: str = "none") -> Recipe:
     return Recipe(
-        prompts=InteractivePreset(num_clicks=1, num_mask_only=1),
+        prompts=sam_paper(num_clicks=1, num_mask_only=1),
         optimiser=OptimiserSettings(lr=lr),
         loader=LoaderSettings(batch_size=batch_size, max_objects=4, augment=augment),
         seed=seed,

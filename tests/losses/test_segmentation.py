@@ -6,11 +6,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam_ft.losses.cross_entropy import cross_entropy_loss
 from sam_ft.losses.dice import dice_loss
-from sam_ft.losses.focal import focal_loss
 from sam_ft.losses.iou import iou_regression_loss
-from sam_ft.losses.segmentation import LossParts, SegmentationLoss, from_scratch_loss, mean_over_images, sam_loss
+from sam_ft.losses.mask import MaskLoss
+from sam_ft.losses.pixels import cross_entropy_loss, focal_loss
+from sam_ft.losses.recipes import from_scratch_loss, sam2_loss, sam_loss, sam_med2d_loss
+from sam_ft.losses.segmentation import LossParts, SegmentationLoss, mean_over_images
 from sam_ft.types import MaskPrediction
 
 B, N, M, SIDE = 2, 3, 3, 8
@@ -49,18 +50,13 @@ def test_parts_are_those_of_the_best_mask_and_weigh_20_to_1_to_1(prediction, tar
 
 
 def test_weights_and_pixel_loss_are_the_callers(prediction, targets):
-    loss = SegmentationLoss(pixel_loss=cross_entropy_loss, pixel_weight=3.0, dice_weight=5.0, iou_weight=7.0)
+    mask = MaskLoss(pixel_loss=cross_entropy_loss, pixel_weight=3.0, dice_weight=5.0)
+    loss = SegmentationLoss(mask=mask, iou_weight=7.0)
     parts = loss(prediction, targets, all_of(prediction))
     torch.testing.assert_close(parts.total, 3 * parts.pixel + 5 * parts.dice + 7 * parts.iou)
     one = MaskPrediction(prediction.low_res_logits[:, :, :1], prediction.iou_predictions[:, :, :1])
     pixel = loss(one, targets, all_of(one)).pixel
     torch.testing.assert_close(pixel, cross_entropy_loss(one.low_res_logits[:, :, 0], targets))
-
-
-def test_published_and_own_recipe():
-    assert sam_loss() == SegmentationLoss(focal_loss, 20.0, 1.0, 1.0, relaxation=0.0)
-    assert from_scratch_loss().pixel_loss is cross_entropy_loss
-    assert from_scratch_loss().relaxation > 0
 
 
 def test_only_the_mask_of_the_lowest_loss_is_taught(prediction, targets):
@@ -152,6 +148,49 @@ def test_loss_of_half_precision_logits_is_computed_in_float32(prediction, target
     assert {part.dtype for part in vars(parts).values()} == {torch.float32}
 
 
+@pytest.mark.parametrize("value", [{"iou_power": 3}, {"taught": "best"}])
+def test_unknown_rules_are_refused(value):
+    with pytest.raises(ValueError, match=f"Expected `{next(iter(value))}` to be"):
+        SegmentationLoss(**value)
+
+
+def test_most_confident_mask_is_taught_where_the_loss_says_so(prediction, targets):
+    parts = sam_med2d_loss()(prediction, targets, all_of(prediction))
+    (gradient,) = torch.autograd.grad(parts.total.sum(), prediction.low_res_logits)
+    confident = prediction.iou_predictions.argmax(dim=-1, keepdim=True)
+    is_taught = gradient.flatten(3).any(dim=-1)
+    assert torch.equal(is_taught, torch.zeros_like(is_taught).scatter(-1, confident, True))
+
+
+def test_absolute_iou_difference_where_the_loss_says_so(prediction, targets):
+    parts = sam2_loss()(prediction, targets, all_of(prediction))
+    expanded = targets[:, :, None].expand_as(prediction.low_res_logits)
+    squared = iou_regression_loss(prediction.iou_predictions, prediction.low_res_logits, expanded)
+    torch.testing.assert_close(parts.iou, squared.sqrt().mean(dim=-1))
+
+
+# Presence of the object
+
+
+def test_presence_is_taught_and_absent_objects_cost_nothing_else(prediction, targets):
+    targets[0, 1] = 0
+    logits = torch.randn(B, N, requires_grad=True)
+    parts = sam2_loss(presence_weight=3.0)(replace(prediction, object_logits=logits), targets, all_of(prediction))
+    expected = torch.nn.functional.softplus(logits[0, 1])
+    torch.testing.assert_close(parts.presence[0, 1], expected)
+    torch.testing.assert_close(parts.total[0, 1], 3 * expected)
+    assert parts.pixel[0, 1] == parts.dice[0, 1] == parts.iou[0, 1] == 0
+    torch.testing.assert_close(parts.presence[0, 0], torch.nn.functional.softplus(-logits[0, 0]))
+    (gradient,) = torch.autograd.grad(parts.total.sum(), prediction.low_res_logits)
+    assert not gradient[0, 1].any() and gradient[0, 0].any()
+
+
+def test_model_that_says_nothing_of_presence_is_taught_as_ever(prediction, targets):
+    parts = sam2_loss()(prediction, targets, all_of(prediction))
+    assert not parts.presence.any()
+    torch.testing.assert_close(parts.total, 20 * parts.pixel + parts.dice + parts.iou)
+
+
 # Means over objects and images
 
 
@@ -177,8 +216,8 @@ def test_padded_objects_may_hold_anything():
 
 def test_parts_are_averaged_each_by_itself():
     valid = torch.tensor([[True, False]])
-    parts = LossParts(*(torch.tensor([[value, 99.0]]) for value in (1.0, 2.0, 3.0, 4.0)))
-    assert [part.item() for part in vars(parts.mean_over_images(valid)).values()] == [1, 2, 3, 4]
+    parts = LossParts(*(torch.tensor([[value, 99.0]]) for value in (1.0, 2.0, 3.0, 4.0, 5.0)))
+    assert [part.item() for part in vars(parts.mean_over_images(valid)).values()] == [1, 2, 3, 4, 5]
 
 
 def test_sum_over_micro_batches_is_the_loss_of_the_whole_step():

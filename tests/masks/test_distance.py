@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam_ft.masks.distance import centre_point, distance_to_boundary
+from sam_ft.masks.distance import centre_point, deepest, distance_to_boundary, squared_distances
 
 
 def brute_force(mask: Tensor) -> Tensor:
@@ -69,6 +69,37 @@ def test_no_masks_give_no_centres() -> None:
     assert (points.shape, depths.shape) == ((0, 2), (0,))
 
 
-def test_what_is_not_bool_is_refused() -> None:
+@pytest.mark.parametrize("transform", [distance_to_boundary, squared_distances])
+def test_what_is_not_bool_is_refused(transform) -> None:
     with pytest.raises(ValueError, match="Expected `masks`"):
-        distance_to_boundary(torch.zeros(4, 4))
+        transform(torch.zeros(4, 4))
+
+
+# The tensor code that serves other devices, here on the CPU against SciPy
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.995, 0.9999])
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (40, 1), (33, 70), (70, 33)])
+def test_tensor_code_agrees_with_scipy_on_random_masks(size, share) -> None:
+    masks = torch.rand(3, 2, *size, generator=torch.Generator().manual_seed(0)) < share
+    torch.testing.assert_close(squared_distances(masks).sqrt(), distance_to_boundary(masks), rtol=0, atol=1e-4)
+
+
+def test_tensor_code_agrees_with_scipy_on_full_and_empty_masks() -> None:
+    masks = torch.stack([torch.ones(50, 70), torch.zeros(50, 70)]).bool()
+    assert torch.equal(squared_distances(masks).sqrt(), distance_to_boundary(masks))
+
+
+def test_tensor_code_finds_the_same_centres() -> None:
+    masks = torch.cat([random_blobs(seed=seed).flatten(0, 1) for seed in range(20)])
+    masks[0] = False
+    points, depths = deepest(squared_distances(masks))
+    expected_points, expected_depths = centre_point(masks)
+    assert torch.equal(points, expected_points)
+    torch.testing.assert_close(depths, expected_depths)
+
+
+def test_tensor_code_takes_no_masks() -> None:
+    assert squared_distances(torch.zeros(0, 3, 3, dtype=torch.bool)).shape == (0, 3, 3)
+    points, depths = deepest(squared_distances(torch.zeros(0, 3, 3, dtype=torch.bool)))
+    assert (points.shape, depths.shape) == ((0, 2), (0,))

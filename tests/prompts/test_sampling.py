@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
-from scipy.stats import chisquare, kstest, norm
+from scipy.stats import chisquare
 from torch.nn import functional as F
 
-from sam_ft.prompts.sampling import BoxNoise, jittered_box, low_resolution, uniform_point
-
-
-def seeded(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
+from sam_ft.prompts.sampling import draw_for, low_resolution, spoilt_mask, uniform_point
 
 
 def ragged_region() -> torch.Tensor:
@@ -25,7 +20,7 @@ def ragged_region() -> torch.Tensor:
     return region
 
 
-def test_point_is_uniform_over_the_pixels_of_its_region():
+def test_point_is_uniform_over_the_pixels_of_its_region(seeded):
     region = ragged_region()
     points, found = uniform_point(region.expand(20_000, 13, 17), seeded())
     x, y = points.long().unbind(-1)
@@ -35,14 +30,14 @@ def test_point_is_uniform_over_the_pixels_of_its_region():
     assert chisquare(counts[region].numpy()).pvalue > 0.01
 
 
-def test_points_of_different_objects_are_drawn_apart():
+def test_points_of_different_objects_are_drawn_apart(seeded):
     regions = torch.ones(1, 2, 64, 64, dtype=torch.bool).expand(2000, -1, -1, -1)
     points, _ = uniform_point(regions, seeded())
     assert torch.corrcoef(points.flatten(1).T)[0, 2:].abs().max() < 0.08
     assert (points[:, 0] != points[:, 1]).any(dim=-1).float().mean() > 0.99
 
 
-def test_point_is_x_before_y_and_lies_in_each_objects_own_region():
+def test_point_is_x_before_y_and_lies_in_each_objects_own_region(seeded):
     regions = torch.zeros(2, 3, 8, 10, dtype=torch.bool)
     pixels = {(0, 0): (9, 7), (0, 1): (0, 0), (0, 2): (4, 6), (1, 0): (3, 1), (1, 1): (0, 7), (1, 2): (9, 0)}
     for (b, n), (x, y) in pixels.items():
@@ -53,7 +48,7 @@ def test_point_is_x_before_y_and_lies_in_each_objects_own_region():
         assert tuple(points[b, n].tolist()) == pixel
 
 
-def test_empty_region_has_no_point():
+def test_empty_region_has_no_point(seeded):
     regions = torch.zeros(3, 5, 5, dtype=torch.bool)
     regions[1, 2, 3] = True
     points, found = uniform_point(regions, seeded())
@@ -61,66 +56,15 @@ def test_empty_region_has_no_point():
     assert points.tolist() == [[0, 0], [3, 2], [0, 0]]
 
 
-def test_largest_and_smallest_draws_stay_in_the_region(monkeypatch):
+def test_largest_and_smallest_draws_stay_in_the_region(monkeypatch, seeded):
     region = ragged_region()
     pixels = region.nonzero().flip(-1).tolist()  # (x, y) in raster order
     for value, pixel in ((0.0, pixels[0]), (1 - 2**-53, pixels[-1])):
-        monkeypatch.setattr(torch, "rand", lambda *args, value=value, **kw: torch.tensor(value, dtype=torch.float64))
+        monkeypatch.setattr(
+            torch, "rand", lambda *args, value=value, **kw: torch.full(args, value, dtype=torch.float64)
+        )
         points, _ = uniform_point(region, seeded())
         assert points.tolist() == pixel
-
-
-def test_box_noise_is_a_tenth_of_the_width_for_x_and_of_the_height_for_y():
-    box = torch.tensor([400.0, 300.0, 500.0, 460.0])  # 100 wide, 160 high
-    moved = jittered_box(box.expand(20_000, 4), BoxNoise(), image_size=1024, generator=seeded()) - box
-    for coordinate, deviation in ((0, 10.0), (1, 16.0), (2, 10.0), (3, 16.0)):
-        noise = moved[:, coordinate]
-        inner = noise[noise.abs() < 20].numpy()
-        low, high = norm.cdf(-20, scale=deviation), norm.cdf(20, scale=deviation)
-        truncated = kstest(inner, lambda x, s=deviation, a=low, b=high: (norm.cdf(x, scale=s) - a) / (b - a))
-        assert truncated.pvalue > 0.01
-        capped = (noise.abs() == 20).float().mean().item()
-        assert capped == pytest.approx(2 * low, abs=0.01)
-
-
-def test_box_noise_has_its_deviation_where_the_cap_does_not_reach():
-    box = torch.tensor([400.0, 300.0, 440.0, 360.0])  # 40 wide, 60 high: 20 px are 5 and 3.3 deviations
-    moved = jittered_box(box.expand(20_000, 4), BoxNoise(), image_size=1024, generator=seeded()) - box
-    assert moved.std(dim=0).tolist() == pytest.approx([4, 6, 4, 6], rel=0.02)
-    assert moved.mean(dim=0).abs().max() < 0.15
-    assert torch.corrcoef(moved.T).fill_diagonal_(0).abs().max() < 0.03
-
-
-@pytest.mark.parametrize("image_size, cap", [(1024, 20.0), (512, 10.0), (256, 5.0)])
-def test_cap_is_20_px_at_1024_and_scales_with_the_image(image_size, cap):
-    box = torch.tensor([0.2, 0.2, 0.8, 0.8]) * image_size  # 0.06 image_size deviation: mostly capped
-    moved = jittered_box(box.expand(5000, 4), BoxNoise(), image_size=image_size, generator=seeded()) - box
-    assert moved.abs().max().item() == pytest.approx(cap, rel=1e-4)
-    assert (moved.abs() > 0.999 * cap).float().mean() > 0.6
-
-
-def test_box_that_noise_turns_inside_out_falls_back_to_the_clean_one():
-    box = torch.tensor([50.0, 50.0, 52.0, 90.0])
-    moved = jittered_box(box.expand(2000, 4), BoxNoise(deviation=2.0), image_size=1024, generator=seeded())
-    is_clean = (moved == box).all(dim=-1)
-    assert (moved[:, 2:] > moved[:, :2]).all()
-    assert 0.2 < is_clean.float().mean() < 0.9
-
-
-def test_box_of_a_single_pixel_stays_as_it_is():
-    box = torch.tensor([[5.0, 6.0, 5.0, 6.0]])
-    assert torch.equal(jittered_box(box, BoxNoise(), image_size=64, generator=seeded()), box)
-
-
-def test_noisy_box_stays_in_the_frame():
-    box = torch.tensor([0.0, 0.0, 63.0, 63.0])
-    moved = jittered_box(box.expand(500, 4), BoxNoise(cap_px=1e6), image_size=64, generator=seeded())
-    assert moved.min() == 0 and moved.max() == 63
-
-
-def test_box_without_noise_is_the_box():
-    boxes = torch.tensor([[[1.0, 2.0, 30.0, 40.0], [5.0, 5.0, 9.0, 60.0]]])
-    assert torch.equal(jittered_box(boxes, BoxNoise(deviation=0.0), image_size=64, generator=seeded()), boxes)
 
 
 def test_low_resolution_is_the_share_of_each_cell():
@@ -137,3 +81,28 @@ def test_low_resolution_keeps_the_area_of_a_mask():
     shares = low_resolution(masks, 8)
     torch.testing.assert_close(shares.sum(dim=(-2, -1)) * 16, masks.sum(dim=(-2, -1)).float())
     torch.testing.assert_close(shares, F.avg_pool2d(masks.float(), 4))
+
+
+ONE = torch.ones(1, 1, dtype=torch.bool)
+
+
+def test_spoilt_mask_of_a_thin_object_is_the_object_itself(seeded):
+    masks = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    masks[..., 32:36, :] = True  # one row of cells: smeared, it would vanish
+    spoilt = spoilt_mask(masks, 16, valid=ONE, generator=seeded())
+    assert torch.equal(spoilt > 0, low_resolution(masks, 16) > 0.5)
+
+
+def test_spoilt_mask_of_nothing_is_nothing(seeded):
+    nothing = torch.zeros(1, 1, 64, 64, dtype=torch.bool)
+    assert not (spoilt_mask(nothing, 16, valid=ONE, generator=seeded()) > 0).any()
+
+
+def test_draws_for_the_valid_do_not_depend_on_how_many_others_there_are(seeded):
+    valid = torch.tensor([[True, False, True], [False, False, True]])
+    for normal in (False, True):
+        numbers = draw_for(valid, 2, generator=seeded(), normal=normal)
+        assert torch.equal(
+            numbers[valid], draw_for(torch.ones(3, dtype=torch.bool), 2, generator=seeded(), normal=normal)
+        )
+        assert not numbers[~valid].any()

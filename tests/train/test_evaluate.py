@@ -16,7 +16,7 @@ from sam_ft.checkpoints import save_meta
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning import Monitoring, Recipe, fit
 from sam_ft.models.sam.variants import build_model
-from sam_ft.prompts.presets import InteractivePreset
+from sam_ft.prompts.presets import sam_paper
 
 Program = Callable[..., Any]
 DATA = {
@@ -37,7 +37,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
         build_model("vit_tiny", image_size=64),
         Synthetic.splits(1, num_val=1, image_size=64),
         output=tmp_path_factory.mktemp("trained") / "run",
-        recipe=Recipe(prompts=InteractivePreset(num_clicks=0, num_mask_only=0)),
+        recipe=Recipe(prompts=sam_paper(num_clicks=0, num_mask_only=0)),
         monitoring=Monitoring(wandb="disabled", pictures=0, clicks=(1,)),
         trainer={"accelerator": "cpu", "max_steps": 1, "val_check_interval": 1, "check_val_every_n_epoch": None},
         config={"data": DATA},

@@ -7,7 +7,30 @@ import torch
 from monai.losses import FocalLoss
 from torch.nn import functional as F
 
-from sam_ft.losses.focal import focal_loss
+from sam_ft.losses.pixels import border_weights, cross_entropy_loss, focal_loss
+
+# Cross-entropy
+
+
+def test_mask_of_two_pixels_by_hand():
+    logits, targets = torch.tensor([[0.0, math.log(3.0)]]), torch.tensor([[1.0, 0.0]])
+    expected = (math.log(2) + math.log(4)) / 2
+    torch.testing.assert_close(cross_entropy_loss(logits, targets), torch.tensor(expected))
+
+
+def test_each_mask_has_its_own_cross_entropy():
+    logits, targets = torch.randn(2, 3, 4, 5), torch.rand(2, 3, 4, 5)
+    loss = cross_entropy_loss(logits, targets)
+    assert loss.shape == (2, 3)
+    torch.testing.assert_close(loss[1, 2], cross_entropy_loss(logits[1, 2], targets[1, 2]))
+
+
+def test_perfect_prediction_has_next_to_no_cross_entropy():
+    targets = (torch.rand(2, 8, 8) < 0.5).float()
+    assert cross_entropy_loss((2 * targets - 1) * 50, targets).max() < 1e-6
+
+
+# Focal loss
 
 
 def test_one_pixel_by_hand():
@@ -61,3 +84,29 @@ def test_perfect_and_extreme_predictions_are_finite():
     assert wrong.isfinite().all() and wrong.min() > 10
     (gradient,) = torch.autograd.grad(wrong.sum() + focal_loss(logits, targets).sum(), logits)
     assert gradient.isfinite().all()
+
+
+# Weights
+
+
+@pytest.mark.parametrize("loss", [cross_entropy_loss, focal_loss])
+def test_weights_are_those_of_a_mean(loss):
+    logits, targets = torch.randn(2, 6, 6), torch.rand(2, 6, 6)
+    weights = torch.zeros(2, 6, 6)
+    weights[:, 2:4, 1:3] = 7.0
+    torch.testing.assert_close(loss(logits, targets, weights), loss(logits[:, 2:4, 1:3], targets[:, 2:4, 1:3]))
+
+
+def test_pixels_near_the_border_weigh_more():
+    targets = torch.zeros(1, 1, 12, 12)
+    targets[..., 3:9, 3:9] = 1
+    weights = border_weights(targets, factor=4.0, width=1)[0, 0]
+    expected = torch.ones(12, 12)
+    expected[2:10, 2:10] = 5  # one pixel outside the object ...
+    expected[4:8, 4:8] = 1  # ... and one inside
+    assert torch.equal(weights, expected)
+
+
+def test_masks_without_a_border_weigh_the_same_everywhere():
+    for value in (0.0, 1.0):
+        assert (border_weights(torch.full((1, 1, 5, 5), value), factor=4.0) == 1).all()
