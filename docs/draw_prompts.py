@@ -1,6 +1,6 @@
 """Draws docs/prompts.png: what each preset asks about the same object.
 
-    python docs/draw_prompts.py
+python docs/draw_prompts.py
 """
 
 from __future__ import annotations

@@ -41,7 +41,7 @@ def sam_med2d_loss() -> SegmentationLoss:
 def hq_loss(
     *, num_points: int = 112 * 112, oversampling: float = 3.0, importance: float = 0.75, iou_weight: float = 1.0
 ) -> SegmentationLoss:
-    """cross-entropy : dice = 1 : 1 at points, most of them where the model is unsure (HQ-SAM; there without the IoU)."""
+    """cross-entropy : dice = 1 : 1 at points, most of them where the model is unsure (HQ-SAM, there without IoU)."""
     points = PointSampling(num_points=num_points, oversampling=oversampling, importance=importance)
     mask = MaskLoss(pixel_loss=cross_entropy_loss, pixel_weight=1.0, points=points)
     return SegmentationLoss(mask=mask, iou_weight=iou_weight)
