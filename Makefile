@@ -25,7 +25,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[demo,dev]'
 	@touch $@
 
-demo: setup ## Fine-tune a small SAM on a real MRI volume and show what it gained (6 to 7 minutes on 2 cores)
+demo: setup ## Fine-tune a small SAM on a real MRI volume and show what it gained (5 to 6 minutes on 2 cores)
 	$(BIN)/sam-ft demo
 
 test: setup ## Run the tests (import floors included); ARGS="-k name" picks some, ARGS="-m slow" the slow ones
