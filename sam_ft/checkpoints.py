@@ -23,6 +23,8 @@ from torch import Tensor, nn
 
 from sam_ft.files import atomic_write, write_json
 from sam_ft.known_weights import weights_path
+from sam_ft.models.adapt.adapter import add_adapters
+from sam_ft.models.adapt.lora import merged_weights
 from sam_ft.models.mask_decoder import NUM_HEADS
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
@@ -42,6 +44,9 @@ PathLike = str | Path
 _PART = re.compile(r"^(?P<prefix>(?:.*?\.)?)(?:image_encoder|vision_encoder|prompt_encoder|mask_decoder)\.")
 """What stands before the first of SAM's parts in a name is a wrapper's prefix: `module.`, `model.`, ..."""
 
+_ADAPTER = re.compile(r"image_encoder\.blocks\.\d+\.adapter\.")
+"""The beginning of the names by which a SAM with adapters is recognised."""
+
 _SHOWN = 5
 """How many names a report spells out; the rest are counted."""
 
@@ -49,7 +54,7 @@ _SHOWN = 5
 # Reading
 
 
-def read_state_dict(path: PathLike, *, prefix: str | None = None) -> StateDict:
+def read_state_dict(path: PathLike, *, prefix: str | None = None, merge_lora: bool = True) -> StateDict:
     """Reads the weights of a SAM from a file or folder, on the CPU, under Meta's names.
 
     Understood are Meta's `.pth`; a folder of Hugging Face (`config.json` and `model.safetensors`, in one piece or
@@ -60,6 +65,7 @@ def read_state_dict(path: PathLike, *, prefix: str | None = None) -> StateDict:
     Args:
         path: the file or folder, or a name that `sam_ft.known_weights` has, whose file is fetched on first use.
         prefix: which of several SAMs in one file (`"ema."`); None expects one.
+        merge_lora: make the updates of a training with LoRA a part of the weights, as of a plain SAM.
 
     Raises:
         ValueError: nothing is there, a known name's file cannot be fetched, the file is truncated or of another kind,
@@ -70,7 +76,7 @@ def read_state_dict(path: PathLike, *, prefix: str | None = None) -> StateDict:
     stripped = _strip_prefix(tensors, path=path, prefix=prefix)
     if any(name.startswith("vision_encoder.") for name in stripped):
         stripped = meta_from_hugging_face(stripped)
-    return stripped
+    return merged_weights(stripped) if merge_lora else stripped
 
 
 def _read_folder(folder: Path) -> StateDict:
@@ -278,6 +284,8 @@ def _compare(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Coverage
 def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
     """Builds the SAM that a checkpoint holds, its sizes read from the weights, and loads it; it comes in `eval` mode.
 
+    Adapters are recognised by their names; a checkpoint with LoRA gives the plain SAM that answers alike.
+
     Args:
         path: anything that `read_state_dict` reads, by its path or by a known name, such as `sam_vit_b`.
         image_size: another side of the frame in pixels; the position tables are interpolated. None keeps the
@@ -292,6 +300,8 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
             state_dict = resize_positions(state_dict, image_size)
         with torch.device("meta"):  # no numbers are drawn only to be overwritten
             model = sam(**asdict(read_architecture(state_dict)))
+            if any(_ADAPTER.match(name) for name in state_dict):
+                add_adapters(model)
         model.to_empty(device="cpu")
         report = load_weights(model, state_dict)
     except ValueError as err:
@@ -304,13 +314,13 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
 
 
 def save_meta(model: nn.Module, path: PathLike) -> None:
-    """Writes a plain state dict with Meta's names (`.pth`), which segment_anything and MedSAM load."""
+    """Writes a plain state dict with Meta's names (`.pth`), which segment_anything and MedSAM load; LoRA is merged."""
     with atomic_write(Path(path)) as temporary:
         torch.save(_portable(model.state_dict()), temporary)
 
 
 def save_safetensors(model: nn.Module, path: PathLike) -> None:
-    """Writes a `.safetensors` file with Meta's names; its metadata say so, and the image size."""
+    """Writes a `.safetensors` file with Meta's names; its metadata say so, and the image size. LoRA is merged."""
     weights = _portable(model.state_dict())
     metadata = {"format": "pt", "names": "segment_anything", "image_size": str(read_architecture(weights).image_size)}
     with atomic_write(Path(path)) as temporary:
@@ -331,7 +341,7 @@ def save_hugging_face(model: nn.Module, folder: PathLike) -> None:
 
 
 def _portable(state_dict: Mapping[str, Tensor]) -> StateDict:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in state_dict.items()}
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in merged_weights(state_dict).items()}
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -1,4 +1,4 @@
-"""One place that draws: masks on images, prompts, comparisons and curves.
+"""One place that draws masks on images, prompts and comparisons; curves are in `sam_ft.charts`.
 
 Figures are made through Matplotlib's objects, never through pyplot: no global state, no backend is chosen, and
 any thread may draw. Colours are close to those of Okabe and Ito (2008), which people with any colour vision can
@@ -8,13 +8,10 @@ diamonds (background) with their order in them.
 
 from __future__ import annotations
 
-import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Literal
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -32,9 +29,6 @@ PREDICTION = "#3D9BE0"
 CLICK_FOREGROUND = "#009E73"
 CLICK_BACKGROUND = "#D55E00"
 BOX = "#F0E442"
-SERIES = ("#7A8089", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-"""Lines of a chart in order: the first, what was before, is grey."""
-
 Box = tuple[float, float, float, float]
 
 
@@ -144,7 +138,7 @@ def overlay(
     """
     height, width = _extent(image, view)
     scale = 2.5 / max(height, width)
-    figure = _figure(width * scale, height * scale, facecolor="black")
+    figure = blank_figure(width * scale, height * scale, facecolor="black")
     axes = figure.add_axes((0.0, 0.0, 1.0, 1.0))
     _draw_panel(axes, image, mask=mask, truth=truth, view=view)
     draw_prompts(axes, points=points, labels=labels, box=box)
@@ -163,7 +157,7 @@ def comparison_figure(cases: Sequence[Case]) -> Figure:
     columns = 2 + len(cases[0].predictions)
     caption = 0.34
     heights = [height for case in cases for height in (panel * min(max(_aspect(case), 0.4), 1.6), caption)]
-    figure = _figure(columns * panel, sum(heights) + 0.3, facecolor="white")
+    figure = blank_figure(columns * panel, sum(heights) + 0.3, facecolor="white")
     grid = figure.add_gridspec(
         2 * len(cases), columns, height_ratios=heights, left=0.005, right=0.995, wspace=0.03, hspace=0.0,
         top=1 - 0.3 / (sum(heights) + 0.3), bottom=0.0,
@@ -182,88 +176,6 @@ def comparison_figure(cases: Sequence[Case]) -> Figure:
             titles = ("prompt", "truth", *(prediction.title for prediction in case.predictions))
             for axes, title in zip(panels, titles, strict=True):
                 axes.set_title(title, fontsize=9.5, fontweight="bold", color="#16191D", pad=5)
-    return figure
-
-
-def curves_figure(summaries: Mapping[str, Mapping[str, float]], *, dark: bool = False) -> Figure:
-    """Mean IoU against the number of clicks, one line per summary, and the box as a marker of its own.
-
-    Args:
-        summaries: from a name such as "before" to what `summarise` returns.
-        dark: whether the page behind it is dark.
-
-    Raises:
-        ValueError: no summary holds a `miou@...`.
-    """
-    counts = sorted({int(key[5:]) for summary in summaries.values() for key in summary if key[5:].isdigit()})
-    with_box = any("miou@box" in summary for summary in summaries.values())
-    if not counts and not with_box:
-        raise ValueError(f"Expected summaries with `miou@...`, but got {list(summaries)} without any.")
-    figure = _figure(5.6, 3.3, facecolor="none")
-    axes = figure.add_axes((0.08, 0.09, 0.905, 0.79))
-    box_place = len(counts) + 0.35
-    for (name, summary), colour in zip(summaries.items(), _colours(len(summaries), dark=dark), strict=True):
-        places = [place for place, count in enumerate(counts) if f"miou@{count}" in summary]
-        values = [summary[f"miou@{counts[place]}"] for place in places]
-        axes.plot(places, values, "-o", color=colour, linewidth=2.2, markersize=6.5, label=name, clip_on=False)
-        annotated = [(float(place), value) for place, value in zip(places, values, strict=True)]
-        if "miou@box" in summary:
-            axes.plot(box_place, summary["miou@box"], "s", color=colour, markersize=8, clip_on=False)
-            annotated.append((box_place, summary["miou@box"]))
-        for place, value in annotated:
-            axes.annotate(
-                f"{value:.3f}",
-                (place, value),
-                (0, 8),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=colour,
-            )
-    ticks = [*range(len(counts)), *([box_place] if with_box else [])]
-    names = [f"{count} click{'s' * (count > 1)}" for count in counts] + ["box"] * with_box
-    axes.set_xticks(ticks, names)
-    axes.set(xlim=(-0.35, ticks[-1] + 0.35), ylim=(0, 1), yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
-    _style(axes, title="Mean IoU on held-out masks", dark=dark)
-    _legend(axes, dark=dark, location="lower right")
-    return figure
-
-
-def training_figure(path: str | Path, *, dark: bool = False) -> Figure:
-    """The losses and the validation mIoU over the steps of a training, from its CSV log (`metrics.csv`).
-
-    Columns with "loss" in their name go to the left, those with "miou" to the right, over the column `step`.
-
-    Raises:
-        ValueError: the file cannot be read or holds no such columns.
-    """
-    columns = _read_columns(path)
-    figure = _figure(9.6, 3.4, facecolor="none")
-    halves = figure.subplots(
-        1, 2, gridspec_kw={"left": 0.055, "right": 0.985, "top": 0.88, "bottom": 0.16, "wspace": 0.16}
-    )
-    for axes, word, title in zip(halves, ("loss", "miou"), ("Training loss", "Validation mIoU"), strict=True):
-        names = [name for name in columns if word in name.lower()]
-        for name, colour in zip(names, _colours(len(names), dark=dark)[::-1], strict=True):
-            steps, values = columns[name]
-            smooth = len(values) > 40
-            axes.plot(
-                steps,
-                values,
-                color=colour,
-                linewidth=1 if smooth else 2,
-                alpha=0.3 if smooth else 1,
-                marker="o" if len(values) < 25 else None,
-                markersize=4,
-                label=None if smooth else name,
-            )
-            if smooth:
-                axes.plot(steps, _smoothed(values), color=colour, linewidth=2, label=name)
-        if word == "miou":
-            axes.set(ylim=(0, 1))
-        axes.set_xlabel("step")
-        _style(axes, title=title, dark=dark)
-        _legend(axes, dark=dark, location="best")
     return figure
 
 
@@ -296,7 +208,8 @@ def to_png(figure: Figure, *, dpi: int = 200) -> bytes:
     return buffer.getvalue()
 
 
-def _figure(width_inches: float, height_inches: float, *, facecolor: str) -> Figure:
+def blank_figure(width_inches: float, height_inches: float, *, facecolor: str) -> Figure:
+    """A figure without pyplot; "none" for a transparent one."""
     figure = Figure(figsize=(width_inches, height_inches), facecolor=facecolor)
     FigureCanvasAgg(figure)
     return figure
@@ -341,56 +254,3 @@ def _interval(centre: float, side: float, length: int) -> tuple[float, float]:
     side = min(side, length)
     first = min(max(round(centre - (side - 1) / 2), 0), length - math.floor(side))
     return float(first), float(first + math.floor(side) - 1)
-
-
-def _read_columns(path: str | Path) -> dict[str, tuple[list[float], list[float]]]:
-    """From a column's name to its steps and values, where it has any."""
-    columns: dict[str, tuple[list[float], list[float]]] = {}
-    try:
-        with Path(path).open(newline="", encoding="utf-8") as file:
-            for row in csv.DictReader(file):
-                for name, text in row.items():
-                    if text and row.get("step") and ("loss" in name.lower() or "miou" in name.lower()):
-                        steps, values = columns.setdefault(name, ([], []))
-                        steps.append(float(row["step"]))
-                        values.append(float(text))
-    except (OSError, ValueError) as err:
-        raise ValueError(f"Expected a CSV log of numbers at {path}, but it cannot be read: {err}.") from err
-    if not columns:
-        raise ValueError(
-            f"Expected columns `step` and `...loss...` or `...miou...` in {path}, but got none with values."
-        )
-    return columns
-
-
-def _smoothed(values: Sequence[float], *, weight: float = 0.9) -> list[float]:
-    """An exponential mean, corrected for its start."""
-    total, norm, result = 0.0, 0.0, []
-    for value in values:
-        total, norm = weight * total + (1 - weight) * value, weight * norm + 1 - weight
-        result.append(total / norm)
-    return result
-
-
-def _colours(count: int, *, dark: bool) -> list[str]:
-    """One colour per line; a line on its own is not grey, and blue is lighter on a dark page."""
-    palette = [PREDICTION if dark and colour == "#0072B2" else colour for colour in SERIES]
-    start = 1 if count == 1 else 0
-    return [palette[(start + index) % len(palette)] for index in range(count)]
-
-
-def _style(axes: Axes, *, title: str, dark: bool) -> None:
-    text, grid = ("#C9CDD3", "#343A43") if dark else ("#4A505A", "#E3E6EA")
-    axes.set_facecolor("none")
-    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color="#ECEEF1" if dark else "#16191D", pad=9)
-    axes.grid(axis="y", color=grid, linewidth=0.8)
-    axes.set_axisbelow(True)
-    axes.tick_params(length=0, labelsize=8.5, colors=text)
-    axes.xaxis.label.set(color=text, fontsize=8.5)
-    for side, spine in axes.spines.items():
-        spine.set(visible=side == "bottom", color=grid)
-
-
-def _legend(axes: Axes, *, dark: bool, location: Literal["best", "lower right"]) -> None:
-    if axes.get_legend_handles_labels()[1]:
-        axes.legend(loc=location, frameon=False, fontsize=8.5, labelcolor="#ECEEF1" if dark else "#16191D")

@@ -18,6 +18,7 @@ HEAVY = (
     "lightning",
     "monai",
     "omegaconf",
+    "peft",
     "pytorch_lightning",
     "transformers",
     "wandb",

@@ -3,7 +3,6 @@ from __future__ import annotations
 import io
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -23,18 +22,14 @@ from sam_ft.pictures import (
     Case,
     Prediction,
     comparison_figure,
-    curves_figure,
     draw_overlay,
     draw_prompts,
     overlay,
     to_png,
-    training_figure,
     view_around,
 )
 
 IMAGE = torch.full((40, 50, 3), 60, dtype=torch.uint8)
-BEFORE = {"miou@1": 0.2, "miou@3": 0.3, "miou@box": 0.4, "num_masks": 9}
-AFTER = {"miou@1": 0.6, "miou@3": 0.7, "miou@box": 0.8, "num_masks": 9}
 
 
 def rectangle(*, top: int, left: int, bottom: int, right: int) -> Tensor:
@@ -155,51 +150,6 @@ def test_cases_that_do_not_line_up_are_refused() -> None:
     for cases in ([], [case("before", "after"), case("after")]):
         with pytest.raises(ValueError, match="equally many predictions"):
             comparison_figure(cases)
-
-
-def test_curves_show_clicks_as_a_line_and_the_box_apart() -> None:
-    axes = curves_figure({"before": BEFORE, "after": AFTER}).axes[0]
-    lines = [list(line.get_ydata()) for line in axes.lines]
-    assert lines == [[0.2, 0.3], [0.4], [0.6, 0.7], [0.8]]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["1 click", "3 clicks", "box"]
-    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["before", "after"]
-
-
-def test_curves_take_summaries_with_other_prompts() -> None:
-    axes = curves_figure({"box only": {"miou@box": 0.5}, "clicks": {"miou@2": 0.25}}).axes[0]
-    assert [label.get_text() for label in axes.get_xticklabels()] == ["2 clicks", "box"]
-    with pytest.raises(ValueError, match="miou@"):
-        curves_figure({"nothing": {"num_masks": 3}})
-
-
-def test_charts_are_transparent_and_write_lightly_on_a_dark_page() -> None:
-    brightness = []
-    for dark in (False, True):
-        figure = curves_figure({"after": AFTER}, dark=dark)
-        assert np.array(Image.open(io.BytesIO(to_png(figure))))[0, 0, 3] == 0
-        axes = figure.axes[0]
-        texts = [*axes.get_xticklabels(), *axes.get_yticklabels(), *axes.get_legend().get_texts()]
-        brightness.append([sum(to_rgb(text.get_color())) / 3 for text in texts])
-    assert max(brightness[0]) < 0.35
-    assert min(brightness[1]) > 0.7
-
-
-def test_training_curves_come_from_the_columns_that_have_values(tmp_path: Path) -> None:
-    log = tmp_path / "metrics.csv"
-    log.write_text("step,epoch,train/loss,val/miou@1,lr\n0,0,2.0,,1\n1,0,1.5,,1\n1,0,,0.25,\n2,0,1.0,0.5,1\n")
-    left, right = training_figure(log).axes
-    assert [list(line.get_xdata()) for line in left.lines] == [[0, 1, 2]]
-    assert [list(line.get_ydata()) for line in left.lines] == [[2, 1.5, 1]]
-    assert [(list(line.get_xdata()), list(line.get_ydata())) for line in right.lines] == [([1, 2], [0.25, 0.5])]
-
-
-def test_a_log_without_curves_is_named(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match=r"missing\.csv"):
-        training_figure(tmp_path / "missing.csv")
-    for text in ("step,lr\n0,1\n", "step,train/loss\n0,many\n"):
-        (tmp_path / "metrics.csv").write_text(text)
-        with pytest.raises(ValueError, match=r"metrics\.csv"):
-            training_figure(tmp_path / "metrics.csv")
 
 
 def test_drawing_does_not_need_pyplot() -> None:

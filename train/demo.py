@@ -19,6 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sam_ft.charts import training_figure
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
 from sam_ft.data.nifti.slices import NiftiSlices, Reading
@@ -42,7 +43,7 @@ from sam_ft.evaluation.report import (
 from sam_ft.evaluation.volumes import segment_with_boxes
 from sam_ft.lightning import FitResult, fit, program
 from sam_ft.lightning.mistakes import USER_ERRORS
-from sam_ft.pictures import to_png, training_figure
+from sam_ft.pictures import to_png
 
 _logger = logging.getLogger("sam_ft.demo")
 

@@ -10,6 +10,7 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
 from sam_ft.lightning import FitResult, fit, program
+from sam_ft.lightning.parameter_groups import parameter_table
 
 _logger = logging.getLogger("sam_ft.fit")
 
@@ -18,17 +19,14 @@ def train(config: DictConfig) -> None:
     """Build everything that the config names, train, say where everything is."""
     data = program.data_of(config.data)
     model = program.model_of(config)
-    num_trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    num_parameters = sum(p.numel() for p in model.parameters())
+    recipe = program.recipe_of(config)
     _logger.info(
-        "%s at %d px, %.1f M parameters, %.1f M trained (adapt=%s)\n%d training samples, %d for validation",
+        "%s at %d px, %d training samples, %d for validation\n\n%s\n",
         config.model.name if config.model.weights is None else config.model.weights,
         model.image_size,
-        num_parameters / 1e6,
-        num_trained / 1e6,
-        config.adapt,
         len(data.train),
         len(data.val),
+        parameter_table(model, recipe.optimiser.rates()),
     )
     plain = program.plain(config)
     plain["output"] = str(program.output_of(config))
@@ -36,7 +34,7 @@ def train(config: DictConfig) -> None:
         model,
         data,
         output=plain["output"],
-        recipe=program.recipe_of(config),
+        recipe=recipe,
         monitoring=instantiate(config.monitoring),
         trainer=plain["trainer"],
         resume=config.resume,
@@ -52,6 +50,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         "best.ckpt": "the best state by validation",
         "last.ckpt": f"the last state: sam-ft fit ... resume={result.last_checkpoint}",
         "model.safetensors": "the best weights alone, with Meta's names",
+        "adapter": "of these what LoRA learnt, as peft loads it",
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",
         "pictures": "prompt, truth and prediction at every validation",

@@ -10,9 +10,15 @@ from typing import Any, Protocol
 
 import numpy as np
 
+_CROP_PX = 512
+"""Side of what the preset "crops" gives, which the frame then takes at its own size."""
+
 
 class Augmentation(Protocol):
-    """(H, W, 3) uint8 and (N, H, W) uint8 masks -> the same, changed alike; equal seeds give equal results."""
+    """(H, W, 3) uint8 and (N, H, W) uint8 masks or label maps -> the same, changed alike, without new values.
+
+    Equal seeds give equal results.
+    """
 
     def __call__(self, image: np.ndarray, masks: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]: ...
 
@@ -31,7 +37,7 @@ class AlbumentationsPipeline:
         self._compose = _albumentations().Compose(transforms)
 
     def __call__(self, image: np.ndarray, masks: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-        """Changes image (H, W, 3) uint8 and masks (N, H, W) uint8 alike; N may be 0."""
+        """Changes image (H, W, 3) uint8 and masks or label maps (N, H, W) uint8 alike; N may be 0."""
         streams = np.random.SeedSequence(seed).generate_state(len(self._compose.transforms) + 1)
         self._compose.set_random_seed(int(streams[-1]))
         for transform, stream in zip(self._compose.transforms, streams, strict=False):
@@ -47,8 +53,9 @@ def augmentation(name: str) -> Augmentation | None:
     """An augmentation by the name of its preset.
 
     Presets: "none"; "light", for photographs and microscopy seen from above (both flips, quarter turns, brightness
-    and contrast); "medical", for slices of volumes (one flip left-right, since anatomy has an upside; small
-    rotation, scale and shift; brightness, contrast and gamma; noise and blur).
+    and contrast); "crops", for small objects (a square part of the image, from a tenth of its area to all of it,
+    enlarged to the frame; then as "light"); "medical", for slices of volumes (one flip left-right, since anatomy has
+    an upside; small rotation, scale and shift; brightness, contrast and gamma; noise and blur).
 
     Returns:
         The augmentation; None for "none".
@@ -71,6 +78,11 @@ def _light(library: ModuleType) -> list[Any]:
     ]
 
 
+def _crops(library: ModuleType) -> list[Any]:
+    crop = library.RandomResizedCrop(size=(_CROP_PX, _CROP_PX), scale=(0.1, 1.0), ratio=(1.0, 1.0), p=1.0)
+    return [crop, *_light(library)]
+
+
 def _medical(library: ModuleType) -> list[Any]:
     shift = {"x": (-0.05, 0.05), "y": (-0.05, 0.05)}
     return [
@@ -83,7 +95,12 @@ def _medical(library: ModuleType) -> list[Any]:
     ]
 
 
-_PRESETS: dict[str, Callable[[ModuleType], list[Any]] | None] = {"none": None, "light": _light, "medical": _medical}
+_PRESETS: dict[str, Callable[[ModuleType], list[Any]] | None] = {
+    "none": None,
+    "light": _light,
+    "crops": _crops,
+    "medical": _medical,
+}
 
 
 def _albumentations() -> ModuleType:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sam_ft.data.augment import Augmentation
+from sam_ft.data.layers import layers_of
 from sam_ft.data.splits import SampleDataset
 from sam_ft.transforms import Frame
 from sam_ft.types import Batch, Sample
@@ -35,7 +36,7 @@ class Prepare:
     Args:
         image_size: Side of the frame in pixels.
         augment: Applied to image and masks together; None for none.
-        max_objects: More objects than these are thinned out at random; None keeps all.
+        max_objects: More objects in sight than these are thinned out at random; None keeps all.
     """
 
     image_size: int
@@ -55,11 +56,11 @@ class Prepare:
         """
         random = np.random.default_rng(list(seed))
         sample = _choose(sample, _visible(sample.masks))
+        if self.augment is not None:
+            sample = _augmented(sample, self.augment, seed=int(random.integers(2**31)))
         if self.max_objects is not None and len(sample.masks) > self.max_objects:
             chosen = np.sort(random.choice(len(sample.masks), self.max_objects, replace=False))
             sample = _choose(sample, torch.from_numpy(chosen))
-        if self.augment is not None:
-            sample = _augmented(sample, self.augment, seed=int(random.integers(2**31)))
         height, width = sample.image.shape[:2]
         frame = Frame((height, width), self.image_size)
         masks = frame.masks_to_frame(sample.masks)
@@ -144,11 +145,12 @@ def _choose(sample: Sample, chosen: Tensor) -> Sample:
 
 
 def _augmented(sample: Sample, augment: Augmentation, *, seed: int) -> Sample:
-    image, masks = augment(sample.image.numpy(), sample.masks.numpy().astype(np.uint8), seed=seed)
+    layers = layers_of(sample.masks.numpy())
+    image, maps = augment(sample.image.numpy(), layers.maps, seed=seed)
     changed = replace(
         sample,
         image=torch.from_numpy(np.ascontiguousarray(image)),
-        masks=torch.from_numpy(np.ascontiguousarray(masks)).bool(),
+        masks=torch.from_numpy(replace(layers, maps=maps).masks()),
         pixel_mm=None,  # no longer known after scaling
     )
     return _choose(changed, _visible(changed.masks))

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
@@ -19,6 +20,7 @@ from sam_ft.evaluation.interactive import (
     write_summary,
 )
 from sam_ft.evaluation.report import Picture, PictureRow
+from sam_ft.metrics.calibration import Calibration, calibration
 from sam_ft.pictures import overlay, to_png, view_around
 from sam_ft.types import PromptableModel, Sample
 
@@ -49,9 +51,17 @@ class Measurement:
         """mIoU by prompt for each class."""
         return summarise_by_class(self.records)
 
+    @property
+    def calibration(self) -> Calibration:
+        """What the model thinks of its masks against what they are, over all records."""
+        predicted = torch.tensor([record.predicted_iou for record in self.records])
+        return calibration(predicted, torch.tensor([record.iou for record in self.records]))
+
     def write(self, output: str | Path) -> None:
         """Write `summary.json` and `records.csv`."""
-        write_summary(Path(output) / "summary.json", {**self.summary, "classes": self.by_class})
+        trust = {"error": self.calibration.error, "bias": self.calibration.bias}
+        summary = {**self.summary, "predicted_iou": trust, "classes": self.by_class}
+        write_summary(Path(output) / "summary.json", summary)
         write_records(Path(output) / "records.csv", self.records)
 
 

@@ -9,9 +9,10 @@ from importlib.metadata import version
 
 import torch
 
+from sam_ft.charts import calibration_figure, curves_figure
 from sam_ft.evaluation.measuring import Measurement, ShownCase, picture_row
 from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, Section, class_table, miou_table
-from sam_ft.pictures import curves_figure, to_png
+from sam_ft.pictures import to_png
 
 PROTOCOL = (
     "Each object is asked for on its own. The first click lies at the object's centre, every later one at the centre "
@@ -33,6 +34,7 @@ def evaluation_page(
         for prompt, num_clicks in prompts
         if (case.sample.name, case.object_index, prompt, num_clicks) in measurement.answers
     ]
+    calibrated = measurement.calibration
     return Page(
         title=title,
         subtitle=subtitle,
@@ -42,6 +44,13 @@ def evaluation_page(
                 "Results",
                 [miou_table({"mIoU": summary}), curves({"mIoU": summary}), class_table(measurement.by_class)],
                 lead=PROTOCOL,
+            ),
+            Section(
+                "What the model thinks of its masks",
+                [calibration_picture(measurement)],
+                lead="By the predicted IoU the model chooses among its masks, and the mask generator keeps or drops "
+                f"them. It is off by {calibrated.error:.3f}, and {abs(calibrated.bias):.3f} too "
+                f"{'high' if calibrated.bias > 0 else 'low'} on average, over the answers to all prompts.",
             ),
             Section("Pictures", [Gallery(rows)], lead="Objects spread evenly over the data set, not chosen by result."),
             Section("How it was made", [Code(command), Facts(versions())]),
@@ -61,6 +70,15 @@ def curves(summaries: dict[str, dict[str, float]]) -> Picture:
         to_png(curves_figure(summaries)),
         alt="mIoU against the number of clicks",
         png_dark=to_png(curves_figure(summaries, dark=True)),
+    )
+
+
+def calibration_picture(measurement: Measurement) -> Picture:
+    """True against predicted IoU, for a light and a dark page."""
+    return Picture(
+        to_png(calibration_figure(measurement.calibration)),
+        alt="True IoU against predicted IoU",
+        png_dark=to_png(calibration_figure(measurement.calibration, dark=True)),
     )
 
 

@@ -18,6 +18,7 @@ from sam_ft.checkpoints import load_weights, read_state_dict, save_safetensors
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.splits import DataSplits
 from sam_ft.files import atomic_write
+from sam_ft.lightning.averaging import AveragedWeights
 from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpoints, early_stopping
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
@@ -26,6 +27,7 @@ from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.recipes import sam_loss
 from sam_ft.losses.segmentation import SegmentationLoss
+from sam_ft.models.adapt.lora import SCALING, has_lora, save_adapter
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import PromptPreset, sam_paper
 
@@ -109,7 +111,7 @@ def fit(
     resume: str | Path | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> FitResult:
-    """Train a model; afterwards it holds the weights of the best checkpoint.
+    """Train a model; afterwards it holds the weights of the best checkpoint, LoRA still beside them.
 
     Args:
         model: what is trained; parameters that do not require a gradient stay as they are.
@@ -132,7 +134,7 @@ def fit(
     recipe, monitoring = recipe or Recipe(), monitoring or Monitoring()
     output, config, arguments = Path(output), dict(config or {}), _with_validation(trainer or {})
     _expect_new_folder(output, resume)
-    steps_done = None if resume is None else _steps_done(resume, model)
+    steps_done = None if resume is None else _steps_done(resume, model, averages=recipe.optimiser.ema is not None)
     model.train()
     module = SamModule(
         model,
@@ -149,6 +151,7 @@ def fit(
         *kept,
         StepProgress(),
         *([ValidationPictures(data.val, output / "pictures", count=monitoring.pictures)] * (monitoring.pictures > 0)),
+        *([] if recipe.optimiser.ema is None else [AveragedWeights(recipe.optimiser.ema)]),  # after the pictures
         *early_stopping(monitor=monitoring.metric, patience=monitoring.patience),
     ]
     lightning = _trainer(arguments, output=output, callbacks=watching)
@@ -197,12 +200,15 @@ def _with_validation(given: Mapping[str, Any]) -> dict[str, Any]:
     return arguments
 
 
-def _steps_done(resume: str | Path, model: Sam) -> int:
+def _steps_done(resume: str | Path, model: Sam, *, averages: bool) -> int:
     """How far a checkpoint has come, after a look at whether it is one of ours and of this model."""
     if not Path(resume).is_file():
         raise ValueError(f"Expected a checkpoint to resume from, but {resume} does not exist.")
     try:
-        load_weights(model, read_state_dict(resume))  # the whole state is Lightning's task
+        weights = read_state_dict(resume, merge_lora=False)
+        if has_lora(model) and weights.get(SCALING) != model.state_dict()[SCALING]:
+            raise ValueError("give the same adapt=lora with the same rank and alpha.")
+        load_weights(model, weights)  # the whole state is Lightning's task
     except ValueError as err:
         raise ValueError(f"Expected a checkpoint of this model to resume from, but {resume} is none: {err}") from err
     content = torch.load(resume, map_location="cpu", weights_only=True) if Path(resume).suffix == ".ckpt" else {}
@@ -217,6 +223,11 @@ def _steps_done(resume: str | Path, model: Sam) -> int:
         raise ValueError(
             f"Expected a checkpoint that trained the same parts of the model, but {resume} trained {num_trained} "
             f"tensors and this run trains {num_to_train}: give the same adapt=..."
+        )
+    if ("averaging_state" in content) != averages:
+        raise ValueError(
+            f"Expected the same averaging of weights, but {resume} was trained {'without' if averages else 'with'} it: "
+            "give the same optimiser.ema=..."
         )
     return int(content["global_step"])
 
@@ -264,8 +275,10 @@ def _finish(lightning: pl.Trainer, model: Sam, output: Path, *, best: Any) -> Fi
             f"Expected at least one validation, but training ended after {lightning.global_step} steps without: "
             "see trainer.val_check_interval and trainer.limit_val_batches."
         )
-    load_weights(model, read_state_dict(best_path))
+    load_weights(model, read_state_dict(best_path, merge_lora=False))
     if lightning.is_global_zero:
+        if has_lora(model):
+            save_adapter(model, output / "adapter")
         save_safetensors(model, output / "model.safetensors")
     return FitResult(
         output=output,

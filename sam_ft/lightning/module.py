@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
 
@@ -67,7 +68,8 @@ class SamModule(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean over the rounds of the loss of a batch."""
         batch = _with_an_object(batch)
-        embedding = self.model.encode_image(batch.images)
+        with self._own_randomness(batch_idx):
+            embedding = self.model.encode_image(batch.images)
         generator = self._generator(batch_idx)
         rounds = simulate_rounds(
             lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
@@ -103,7 +105,7 @@ class SamModule(pl.LightningModule):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and a schedule over all steps of the run."""
         optimiser = self.optimiser_settings.optimiser(self.model)
-        schedule = self.optimiser_settings.schedule(optimiser, int(self.trainer.estimated_stepping_batches))
+        schedule = self.optimiser_settings.scheduler(optimiser, int(self.trainer.estimated_stepping_batches))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -111,8 +113,20 @@ class SamModule(pl.LightningModule):
         checkpoint[CONFIG_KEY] = self.config
 
     def _generator(self, batch_idx: int) -> torch.Generator:
-        words = np.random.SeedSequence([self.seed, self.current_epoch, batch_idx, self.global_rank]).generate_state(2)
-        return torch.Generator(device=self.device).manual_seed(int(words[0]) << 31 | int(words[1]) >> 1)
+        return torch.Generator(device=self.device).manual_seed(self._seed(batch_idx))
+
+    @contextmanager
+    def _own_randomness(self, batch_idx: int) -> Iterator[None]:
+        """Dropout and drop path draw from the global generator; in here what they draw depends on the step alone."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self._seed(batch_idx, 1))
+            yield
+
+    def _seed(self, batch_idx: int, *stream: int) -> int:
+        """Of 63 bits; another one for every seed, epoch, batch, rank and stream."""
+        step = [self.seed, self.current_epoch, batch_idx, self.global_rank, *stream]
+        words = np.random.SeedSequence(step).generate_state(2)
+        return int(words[0]) << 31 | int(words[1]) >> 1
 
 
 def inside_image(batch: Batch) -> Tensor:

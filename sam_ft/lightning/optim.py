@@ -1,71 +1,91 @@
-"""Optimiser and learning-rate schedule."""
+"""Optimiser, learning-rate schedule and averaging of the weights."""
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from sam_ft.lightning.parameter_groups import Rates
+from sam_ft.lightning.schedules import Cosine, Schedule
+
 
 @dataclass(frozen=True)
 class OptimiserSettings:
-    """AdamW with a linear warm-up and a cosine decay.
+    """AdamW with a linear warm-up and a schedule after it.
 
     Attributes:
         lr: the highest learning rate.
-        weight_decay: for weights of two and more dimensions; biases and norms have none.
-        warmup: share of the steps in which the learning rate rises from 0.
-        final_lr: share of `lr` that is left after the last step.
+        lr_factors: what `lr` is multiplied by in `image_encoder`, `prompt_encoder` and `mask_decoder`; see `Rates`.
+        layer_decay: what it is multiplied by from block to block down the image encoder; see `Rates`.
+        weight_decay: of weights; biases, norms, embeddings and tables of positions have none.
+        warmup: share of the steps in which the learning rate rises from 0, or, as a whole number, these steps.
+        schedule: how it falls afterwards.
         betas: AdamW's running averages.
+        ema: what the average of the weights keeps of itself in each step; it is validated and saved instead of the
+            weights. None: no average.
+
+    Raises:
+        ValueError: a value is out of range.
     """
 
     lr: float = 1e-4
+    lr_factors: Mapping[str, float] = field(default_factory=dict)
+    layer_decay: float = 1.0
     weight_decay: float = 0.1
     warmup: float = 0.05
-    final_lr: float = 0.0
+    schedule: Schedule = field(default_factory=Cosine)
     betas: tuple[float, float] = (0.9, 0.999)
+    ema: float | None = None
 
     def __post_init__(self) -> None:
-        if not self.lr > 0 or not self.weight_decay >= 0:
-            raise ValueError(
-                f"Expected `lr` above 0 and `weight_decay` of at least 0, but got {self.lr} and {self.weight_decay}."
-            )
+        self.rates()  # refuses what is out of range
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ValueError(f"Expected `betas` to be two numbers in [0, 1), but got {list(self.betas)}.")
-        if not 0 <= self.warmup < 1 or not 0 <= self.final_lr <= 1:
+        if not self.warmup >= 0 or (not isinstance(self.warmup, int) and self.warmup >= 1):
             raise ValueError(
-                f"Expected `warmup` in [0, 1) and `final_lr` in [0, 1], but got {self.warmup} and {self.final_lr}."
+                f"Expected `warmup` to be a share in [0, 1) or a whole number of steps, but got {self.warmup}."
             )
+        if self.ema is not None and not 0 < self.ema < 1:
+            raise ValueError(f"Expected `ema` between 0 and 1, such as 0.999, or null, but got {self.ema}.")
+
+    def rates(self) -> Rates:
+        """Learning rate and weight decay of each parameter."""
+        return Rates(
+            lr=self.lr, lr_factors=self.lr_factors, layer_decay=self.layer_decay, weight_decay=self.weight_decay
+        )
 
     def optimiser(self, model: nn.Module) -> Optimizer:
-        """AdamW over every parameter that requires a gradient.
+        """AdamW over every parameter that requires a gradient, each exactly once.
 
         Raises:
             ValueError: if none does.
         """
-        trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-        if not trained:
+        groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+        for each in self.rates().of(model):
+            groups[each.lr, each.weight_decay].append(each.parameter)
+        if not groups:
             raise ValueError("Expected at least one parameter to train, but all are frozen.")
-        groups = [
-            {"params": [p for p in trained if p.ndim >= 2], "weight_decay": self.weight_decay},
-            {"params": [p for p in trained if p.ndim < 2], "weight_decay": 0.0},
-        ]
-        betas = (self.betas[0], self.betas[1])
-        optimiser = AdamW([group for group in groups if group["params"]], lr=self.lr, betas=betas, fused=True)
+        optimiser = AdamW(
+            [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()],
+            lr=self.lr,
+            betas=(self.betas[0], self.betas[1]),
+            fused=True,
+        )
         optimiser._step_supports_amp_scaling = False  # type: ignore[attr-defined]  # else Lightning refuses to clip
         return optimiser
 
-    def schedule(self, optimiser: Optimizer, num_steps: int) -> LambdaLR:
+    def scheduler(self, optimiser: Optimizer, num_steps: int) -> LambdaLR:
         """The learning rate of each of `num_steps` optimiser steps."""
         return LambdaLR(optimiser, lambda step: self.lr_factor(step, num_steps))
 
     def lr_factor(self, step: int, num_steps: int) -> float:
-        """Share of `lr` at a step: above 0 at the first one, `final_lr` after the last."""
-        num_warmup = round(self.warmup * num_steps)
+        """Share of `lr` at a step: above 0 at the first one; after the warm-up what the schedule says."""
+        num_warmup = self.warmup if isinstance(self.warmup, int) else round(self.warmup * num_steps)
         if step < num_warmup:
             return (step + 1) / (num_warmup + 1)
-        progress = min((step - num_warmup) / max(num_steps - num_warmup, 1), 1.0)
-        return self.final_lr + (1 - self.final_lr) * 0.5 * (1 + math.cos(math.pi * progress))
+        return self.schedule(step, num_warmup=num_warmup, num_steps=num_steps)

@@ -22,7 +22,7 @@ from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
-from sam_ft.models.adapt.freeze import adapt
+from sam_ft.models.adapt.choices import adapt
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, variant_of
 
@@ -81,15 +81,19 @@ def quiet_libraries() -> None:
 
 
 def model_of(config: DictConfig) -> Sam:
-    """The model of a `model` config: its size, its starting weights, which parts are trained."""
+    """The model of a `model` and an `adapt` config: its size, its starting weights, what of it is trained."""
+    torch.manual_seed(whole_number(config, "seed", least=0))
     image_size = None if config.model.image_size is None else whole_number(config, "model.image_size", least=1)
     if config.model.weights is None:
-        torch.manual_seed(whole_number(config, "seed", least=0))
         model = build_model(config.model.name, image_size=image_size)
     else:
         model = load_model(config.model.weights, image_size=image_size)
         _expect_size(model, config.model.name, weights=config.model.weights)
-    adapt(model, config.adapt)
+    model.image_encoder.set_drop_path(config.model.drop_path)
+    if isinstance(config.adapt, str):  # an experiment may say `adapt: decoder`
+        adapt(model, config.adapt)
+    else:
+        instantiate(config.adapt)(model)
     return model
 
 

@@ -15,7 +15,12 @@ from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 from sam_ft.lightning import Monitoring, Recipe
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.optim import OptimiserSettings
+from sam_ft.lightning.schedules import Cosine, Steps
 from sam_ft.losses.segmentation import SegmentationLoss
+from sam_ft.models.adapt.adapter import Adapters
+from sam_ft.models.adapt.choices import ADAPT
+from sam_ft.models.adapt.freeze import TrainNormsAndBiases, TrainParts
+from sam_ft.models.adapt.lora import Lora
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import VARIANTS, build_model
 from sam_ft.prompts.presets import InteractivePreset, Mixture
@@ -23,12 +28,20 @@ from sam_ft.prompts.presets import InteractivePreset, Mixture
 CONFIGS = Path(__file__).parents[2] / "configs"
 BUILDS: dict[str, type | tuple[type, ...]] = {
     "prompts": (InteractivePreset, Mixture),
+    "adapt": (TrainParts, TrainNormsAndBiases, Lora, Adapters),
     "loss": SegmentationLoss,
     "optimiser": OptimiserSettings,
     "loader": LoaderSettings,
     "monitoring": Monitoring,
 }
-COMPOSED_ONLY = {"data", "data/split", "experiment", "model", "trainer"}  # each has a test of its own below
+COMPOSED_ONLY = {
+    "data",
+    "data/split",
+    "experiment",
+    "model",
+    "optimiser/schedule",
+    "trainer",
+}  # each has a test of its own below
 PROGRAMS = {"fit", "evaluate", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
 DATA = {"synthetic": [], "phantoms": [], "brain": [], "nifti": NEEDED, "image_mask": ["data.root=a"]}
@@ -74,7 +87,29 @@ def test_every_model_has_a_config_of_its_name_and_default_size() -> None:
         config = plain(composed("fit", "data=synthetic", f"model={name}").model)
         with torch.device("meta"):
             model = build_model(config["name"])
-        assert config == {"name": name, "image_size": model.image_size, "weights": None}
+        assert config == {"name": name, "image_size": model.image_size, "weights": None, "drop_path": 0.0}
+
+
+def test_every_choice_of_what_is_trained_is_the_one_of_its_name() -> None:
+    assert set(names("adapt")) == ADAPT.keys()
+    for name, expected in ADAPT.items():
+        assert instantiate(composed("fit", "data=synthetic", f"adapt={name}").adapt) == expected
+
+
+def test_the_choices_take_settings() -> None:
+    overrides = ["adapt=lora", "adapt.rank=4", "adapt.dora=true", "adapt.beside=[]"]
+    assert instantiate(composed("fit", "data=synthetic", *overrides).adapt) == Lora(rank=4, dora=True, beside=())
+
+
+@pytest.mark.parametrize("name, built", [("cosine", Cosine), ("steps", Steps)])
+def test_every_schedule_builds(name: str, built: type) -> None:
+    assert {"cosine", "steps"} == set(names("optimiser/schedule"))
+    config = composed(
+        "fit", "data=synthetic", f"optimiser/schedule={name}", "optimiser.warmup=250", "optimiser.ema=0.9"
+    )
+    settings = instantiate(config.optimiser)
+    assert settings.schedule == built()
+    assert settings.lr_factor(249, 90_000) == pytest.approx(250 / 251)
 
 
 def test_the_tiny_model_is_built_with_numbers() -> None:

@@ -19,11 +19,11 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 
 def test_none_is_no_augmentation_and_unknown_names_list_the_known() -> None:
     assert augmentation("none") is None
-    with pytest.raises(ValueError, match="none, light, medical.*'heavy'"):
+    with pytest.raises(ValueError, match="none, light, crops, medical.*'heavy'"):
         augmentation("heavy")
 
 
-@pytest.mark.parametrize("name", ["light", "medical"])
+@pytest.mark.parametrize("name", ["light", "crops", "medical"])
 def test_equal_seeds_give_equal_pictures_whatever_came_before(
     name: str, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -35,6 +35,28 @@ def test_equal_seeds_give_equal_pictures_whatever_came_before(
         assert np.array_equal(image, first[seed][0]) and np.array_equal(masks, first[seed][1])
         assert image.dtype == np.uint8 and set(np.unique(masks)) <= {0, 1} and len(masks) == 3
     assert len({image.tobytes() for image, _ in first}) > 8
+
+
+@pytest.mark.parametrize("name", ["light", "crops", "medical"])
+def test_label_maps_keep_their_values(name: str, picture: tuple[np.ndarray, np.ndarray]) -> None:
+    augment = augmentation(name)
+    assert augment is not None
+    labels = np.repeat(np.repeat(np.array([[[0, 17], [200, 255]]], dtype=np.uint8), 12, axis=1), 16, axis=2)
+    for seed in range(20):
+        _, changed = augment(picture[0], labels, seed=seed)
+        assert set(np.unique(changed)) <= {0, 17, 200, 255}
+
+
+def test_crops_are_square_parts_of_different_sizes(picture: tuple[np.ndarray, np.ndarray]) -> None:
+    augment = augmentation("crops")
+    assert augment is not None
+    columns = np.tile(np.arange(32, dtype=np.uint8), (1, 24, 1))
+    widths = []
+    for seed in range(40):
+        image, changed = augment(picture[0], columns, seed=seed)
+        assert image.shape == (512, 512, 3) and changed.shape == (1, 512, 512)
+        widths.append(len(np.unique(changed)))
+    assert min(widths) < 14 and max(widths) >= 20
 
 
 def test_the_source_is_left_as_it_was(picture: tuple[np.ndarray, np.ndarray]) -> None:

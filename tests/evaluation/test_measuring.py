@@ -70,7 +70,8 @@ def test_a_measurement_is_written_as_summary_and_records(box_model: Model, tmp_p
     measured = measure(box_model(), THREE)
     measured.write(tmp_path / "new" / "folder")
     content = json.loads((tmp_path / "new" / "folder" / "summary.json").read_text())
-    assert content == {**measured.summary, "classes": measured.by_class}
+    trust = {"error": measured.calibration.error, "bias": measured.calibration.bias}
+    assert content == {**measured.summary, "predicted_iou": trust, "classes": measured.by_class}
     assert {"miou@1", "miou@3", "miou@5", "miou@box"} <= content.keys()
     with (tmp_path / "new" / "folder" / "records.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(measured.records) == 6 * 4

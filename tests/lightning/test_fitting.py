@@ -18,7 +18,8 @@ from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fitting
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.module import CONFIG_KEY
-from sam_ft.models.adapt.freeze import adapt
+from sam_ft.models.adapt.choices import adapt
+from sam_ft.models.adapt.lora import Lora, has_lora
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
 from sam_ft.types import Prompts, Sample
@@ -209,6 +210,68 @@ def test_training_the_decoder_leaves_all_else_untouched(
     changed = {name for name, tensor in before.items() if not torch.equal(after[name], tensor)}
     assert changed
     assert {name.partition(".")[0] for name in changed} == {"mask_decoder"}
+
+
+def test_a_training_with_lora_writes_the_adapter_and_merged_weights_and_resumes_exactly(
+    quick_fit: Fit, tmp_path: Path, tiny_model: Callable[..., Sam], recipe: Callable[..., Recipe], stop_after: Any
+) -> None:
+    from peft import PeftModel
+
+    taught = recipe(lr=1e-2)
+
+    def train(output: Path, **more: Any) -> tuple[Sam, FitResult]:
+        model = tiny_model()
+        Lora(rank=2, dora=True, dropout=0.3)(model)
+        return model, quick_fit(output, model=model, recipe=taught, max_steps=4, **more)
+
+    model, whole = train(tmp_path / "whole")
+    best = load_model(whole.best_checkpoint)
+    assert not has_lora(best) and has_lora(model)
+    assert read_state_dict(whole.weights).keys() == tiny_model().state_dict().keys()
+    loaded = PeftModel.from_pretrained(tiny_model(), whole.output / "adapter")
+    for same in (load_model(whole.weights), model, loaded):
+        torch.testing.assert_close(answer(same), answer(best), atol=1e-5, rtol=0)
+    assert (answer(best) - answer(tiny_model())).abs().max() > 0.01
+    stop_after(3)
+    _, stopped = train(tmp_path / "run")
+    stop_after(-1)
+    _, resumed = train(tmp_path / "run", resume=stopped.last_checkpoint)
+    assert stopped.num_steps == 3 and rows(resumed, "train/loss") == rows(whole, "train/loss")
+    assert torch.equal(answer(load_model(resumed.last_checkpoint)), answer(load_model(whole.last_checkpoint)))
+
+
+def test_lora_of_another_strength_cannot_be_resumed_from(
+    quick_fit: Fit, tmp_path: Path, tiny_model: Callable[..., Sam], run: FitResult
+) -> None:
+    """Its weights would fit, but count otherwise."""
+    model, other = tiny_model(), tiny_model()
+    Lora(rank=2, alpha=2.0)(model)
+    Lora(rank=2, alpha=4.0)(other)
+    done = quick_fit(tmp_path / "run", model=model, max_steps=2)
+    for checkpoint in (done.last_checkpoint, run.last_checkpoint):
+        with pytest.raises(ValueError, match="same rank and alpha"):
+            quick_fit(checkpoint.parent, model=other, resume=checkpoint)
+
+
+def test_a_training_with_adapters_and_drop_path_resumes_exactly(
+    quick_fit: Fit, tmp_path: Path, tiny_model: Callable[..., Sam], stop_after: Any
+) -> None:
+    def train(output: Path, *, drop_path: float = 0.5, **more: Any) -> FitResult:
+        model = tiny_model()
+        adapt(model, "adapter")
+        model.image_encoder.set_drop_path(drop_path)
+        return quick_fit(output, model=model, max_steps=4, **more)
+
+    whole = train(tmp_path / "whole")
+    stop_after(3)
+    stopped = train(tmp_path / "run")
+    stop_after(-1)
+    resumed = train(tmp_path / "run", resume=stopped.last_checkpoint)
+    assert rows(resumed, "train/loss") == rows(whole, "train/loss")
+    assert rows(train(tmp_path / "other", drop_path=0.0), "train/loss") != rows(whole, "train/loss")
+    saved = read_state_dict(whole.weights)
+    assert saved["image_encoder.blocks.1.adapter.up.weight"].any()
+    assert torch.equal(answer(load_model(whole.weights)), answer(load_model(whole.best_checkpoint)))
 
 
 def test_mixed_precision_trains_with_clipped_gradients(quick_fit: Fit, tmp_path: Path) -> None:

@@ -14,7 +14,11 @@ from sam_ft.lightning import program
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.sam.model import Sam
 
-MODEL = {"model": {"name": "vit_tiny", "image_size": 64, "weights": None}, "adapt": "full", "seed": 0}
+MODEL = {
+    "model": {"name": "vit_tiny", "image_size": 64, "weights": None, "drop_path": 0.0},
+    "adapt": {"_target_": "sam_ft.models.adapt.freeze.TrainParts"},
+    "seed": 0,
+}
 CONFIG = {"data": {"images": "a"}}
 
 
@@ -65,14 +69,32 @@ def test_a_training_writes_where_it_is_told_or_beside_what_it_resumes(monkeypatc
     assert program.output_of(config_of(output=None, resume=None)) == new  # another device of this run
 
 
-def test_adapt_chooses_what_is_trained() -> None:
-    model = program.model_of(config_of(adapt="decoder"))
+@pytest.mark.parametrize("chosen", ["decoder", {"parts": ["mask_decoder"]}])
+def test_adapt_chooses_what_is_trained(chosen: object) -> None:
+    model = program.model_of(config_of(adapt=chosen))
     assert {name.partition(".")[0] for name, p in model.named_parameters() if p.requires_grad} == {"mask_decoder"}
+
+
+def test_the_seed_decides_the_updates_of_lora_beside_given_weights() -> None:
+    lora = {"_target_": "sam_ft.models.adapt.lora.Lora", "rank": 2}
+    weights = {"name": None, "weights": "vit_tiny_phantoms"}
+    first, again, other = (
+        program.model_of(OmegaConf.create({**config_of(model=weights, seed=seed), "adapt": lora})).state_dict()
+        for seed in (1, 1, 2)
+    )
+    (name, *_) = [name for name in first if "lora_A" in name]
+    assert torch.equal(first[name], again[name]) and not torch.equal(first[name], other[name])
+
+
+def test_drop_path_rises_over_the_blocks() -> None:
+    blocks = program.model_of(config_of(model={"drop_path": 0.5})).image_encoder.blocks
+    assert [block.drop_path for block in blocks] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
 
 
 @pytest.mark.parametrize(
     "changes, named",
     [
+        ({"model": {"drop_path": 1.0}}, "drop_path"),
         ({"adapt": "heads"}, "full, decoder"),
         ({"model": {"name": "vit_x"}}, "vit_tiny, vit_b"),
         ({"model": {"image_size": 60}}, "multiple of 16"),

@@ -53,6 +53,13 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
     assert all(name in done.out for name in names)
     assert "2 training samples, 1 for validation" in done.out
     assert "Best validation miou@1: " in done.out
+    table = done.out.partition("part ")[2].partition("Done after")[0]  # what is trained, before the first step
+    assert [line.split()[0] for line in table.splitlines()[1:5]] == [
+        "image_encoder",
+        "prompt_encoder",
+        "mask_decoder",
+        "all",
+    ]
     assert "sam-ft evaluate checkpoint=run/best.ckpt" in done.out
     assert "miou@box=" in done.err  # the progress bar
     assert load_model("run/model.safetensors").image_size == 64
@@ -66,6 +73,16 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
     assert alone.code == 0, alone.err
     assert "Done after 3 steps" in alone.out
     assert [path.name for path in tmp_path.iterdir()] == ["run"]
+
+
+def test_lora_trains_from_the_command_line(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
+    done = sam_ft("fit", *synthetic, "adapt=lora", "adapt.rank=4", "monitoring.pictures=0", "output=run")
+    assert done.code == 0, done.err
+    assert files(tmp_path / "run" / "adapter") == {"adapter_config.json", "adapter_model.safetensors"}
+    assert "adapter " in done.out
+    assert load_model("run/best.ckpt").image_size == 64
+    evaluated = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=measured", "pictures=0")
+    assert evaluated.code == 0, evaluated.err
 
 
 def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
@@ -89,10 +106,17 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["model.image_size=60"], ["multiple of 16", "60"]),
         (["model.image_size=big"], ["model.image_size", "'big'"]),
         (["model.weights=nowhere.pth"], ["nowhere.pth"]),
-        (["adapt=heads"], ["full, decoder", "'heads'"]),
+        (["adapt=heads"], ["adapter, decoder, full, lora, norm_and_bias, prompt_and_decoder", "'heads'"]),
+        (["adapt=lora", "adapt.rank=0"], ["`rank`", "at least 1"]),
+        (["adapt=lora", "adapt.layers=[neck]"], ["`layers`", "image_encoder.blocks.0.attn.qkv"]),
+        (["adapt=decoder", "adapt.parts=[heads]"], ["image_encoder, prompt_encoder, mask_decoder", "heads"]),
+        (["optimiser.lr_factors.encoder=0.1"], ["Did you mean `optimiser.lr_factors.image_encoder`"]),
+        (["+optimiser.lr_factors.encoder=0.1"], ["image_encoder, prompt_encoder, mask_decoder", "'encoder'"]),
+        (["optimiser.warmup=1.5"], ["`warmup`", "1.5"]),
+        (["model.drop_path=1"], ["`drop_path`", "1"]),
         (["resume=nowhere.ckpt"], ["nowhere.ckpt"]),
         (["monitoring.metric=miou@7"], ["miou@1, miou@3, miou@5, miou@box"]),
-        (["loader.augment=strong"], ["none, light, medical"]),
+        (["loader.augment=strong"], ["none, light, crops, medical"]),
         (["trainer.accelerator=abacus"], ["abacus"]),
         (["+trainer.max_stepz=3"], ["max_stepz"]),
         (["trainer.val_check_interval=5"], ["val_check_interval=5"]),

@@ -5,6 +5,8 @@ Source: Kirillov et al. 2023 (SAM), section 3; Li et al. 2022 (ViTDet). Paramete
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -65,6 +67,20 @@ class ImageEncoder(nn.Module):
             x = block(x)
         return self.neck(x.permute(0, 3, 1, 2))  # (B, out_channels, h, w)
 
+    def set_drop_path(self, rate: float) -> None:
+        """Let images skip residual branches in training: never those of the first block, with `rate` of the last.
+
+        Raises:
+            ValueError: `rate` is not in [0, 1).
+
+        Source: Huang et al. 2016 (stochastic depth), section 3, linear decay; SAM, appendix A.
+        """
+        if not isinstance(rate, (int, float)) or not 0 <= rate < 1:
+            raise ValueError(f"Expected `drop_path` in [0, 1), but got {rate!r}.")
+        blocks = blocks_of(self)
+        for index, block in enumerate(blocks):
+            block.drop_path = rate * index / max(len(blocks) - 1, 1)
+
 
 class PatchEmbedding(nn.Module):
     """Each patch of pixels becomes one vector."""
@@ -87,6 +103,8 @@ class GlobalBlock(nn.Module):
         self.attn = GridAttention(width, num_heads, grid_size=grid_size)
         self.norm2 = nn.LayerNorm(width, eps=1e-6)
         self.mlp = FeedForward(width, 4 * width, activation=nn.GELU())
+        self.adapter: nn.Module | None = None  # beside the perceptron: see sam_ft.models.adapt.adapter
+        self.drop_path = 0.0
 
     def attend(self, x: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
@@ -94,8 +112,18 @@ class GlobalBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, h, w, C) -> (B, h, w, C)."""
-        x = x + self.attend(self.norm1(x))
-        return x + self.mlp(self.norm2(x))
+        x = x + self._drop(self.attend(self.norm1(x)))
+        normed = self.norm2(x)
+        branch = self.mlp(normed) if self.adapter is None else self.mlp(normed) + self.adapter(normed)
+        return x + self._drop(branch)
+
+    def _drop(self, branch: Tensor) -> Tensor:
+        """What a residual branch adds: in training nothing to some of the images, and more to the others for it."""
+        if not self.training or not self.drop_path:
+            return branch
+        keep = 1 - self.drop_path
+        kept = torch.rand(len(branch), 1, 1, 1, device=branch.device) < keep
+        return branch * kept / keep
 
 
 class WindowedBlock(GlobalBlock):
@@ -137,3 +165,8 @@ def _initialise_linear(module: nn.Module) -> None:
     if isinstance(module, nn.Linear):
         nn.init.trunc_normal_(module.weight, std=0.02)
         nn.init.zeros_(module.bias)
+
+
+def blocks_of(encoder: ImageEncoder) -> list[GlobalBlock]:
+    """The blocks from the first to the last, with their type."""
+    return [cast(GlobalBlock, block) for block in encoder.blocks]

@@ -107,7 +107,7 @@ def build_model(name: str, *, image_size: int | None = None) -> Sam:
 
 
 def variant_of(model: Sam) -> str | None:
-    """The name of a model's size at any image size; None for a size without one."""
+    """The name of a model's size at any image size, with or without adapters; None for a size without one."""
     shapes = _shapes(model)
     for name, build in VARIANTS.items():
         with torch.device("meta"):
@@ -117,5 +117,9 @@ def variant_of(model: Sam) -> str | None:
 
 
 def _shapes(model: Sam) -> dict[str, torch.Size]:
-    """The shape of each weight that does not depend on the image size."""
-    return {name: tensor.shape for name, tensor in model.state_dict().items() if "pos" not in name.rpartition(".")[2]}
+    """The shape of each weight of the SAM itself that does not depend on the image size."""
+    return {
+        name: tensor.shape
+        for name, tensor in model.state_dict().items()
+        if "pos" not in name.rpartition(".")[2] and ".adapter." not in name
+    }

@@ -115,3 +115,43 @@ def test_windows_of_the_encoder_are_those_of_the_windows_module():
     x = torch.randn(2, 6, 6, 12)
     block(x)
     assert torch.equal(seen[0], windows.partition(block.norm1(x), 4))
+
+
+def test_drop_path_rises_linearly_over_the_depth():
+    encoder = make_encoder()
+    assert [block.drop_path for block in encoder.blocks] == [0.0, 0.0, 0.0]
+    encoder.set_drop_path(0.4)
+    assert [block.drop_path for block in encoder.blocks] == pytest.approx([0.0, 0.2, 0.4])
+    single = make_encoder(depth=1, global_attention_blocks=())
+    single.set_drop_path(0.4)
+    assert single.blocks[0].drop_path == 0.0
+
+
+@torch.no_grad()
+def test_drop_path_is_for_training_alone(redraw):
+    encoder = redraw(make_encoder())
+    images = torch.randn(2, 3, 48, 48)
+    plain = encoder.eval()(images)
+    assert torch.equal(encoder.train()(images), plain)
+    encoder.set_drop_path(0.9)
+    assert torch.equal(encoder.eval()(images), plain)
+    assert not torch.equal(encoder.train()(images), plain)
+
+
+@torch.no_grad()
+def test_drop_path_leaves_out_a_branch_for_whole_images_and_keeps_the_mean(redraw):
+    block = redraw(make_encoder()).blocks[0].train()
+    branch = torch.randn(4000, 2, 2, 12)
+    block.drop_path = 0.25
+    dropped = block._drop(branch)
+    is_zero = (dropped == 0).flatten(1)
+    assert torch.equal(is_zero.all(dim=1), is_zero.any(dim=1))
+    assert is_zero.all(dim=1).float().mean() == pytest.approx(0.25, abs=0.03)
+    kept = ~is_zero[:, 0]
+    torch.testing.assert_close(dropped[kept], branch[kept] / 0.75)
+
+
+@pytest.mark.parametrize("rate", [-0.1, 1.0, "much"])
+def test_a_drop_path_out_of_range_is_refused(rate):
+    with pytest.raises(ValueError, match=r"drop_path.*\[0, 1\)"):
+        make_encoder().set_drop_path(rate)

@@ -1,0 +1,178 @@
+"""Curves and other charts of numbers, transparent, for a light and for a dark page. Colours as in `sam_ft.pictures`."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from sam_ft.metrics.calibration import Calibration
+from sam_ft.pictures import PREDICTION, blank_figure
+
+SERIES = ("#7A8089", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
+"""Lines of a chart in order: the first, what was before, is grey."""
+
+
+def curves_figure(summaries: Mapping[str, Mapping[str, float]], *, dark: bool = False) -> Figure:
+    """Mean IoU against the number of clicks, one line per summary, and the box as a marker of its own.
+
+    Args:
+        summaries: from a name such as "before" to what `summarise` returns.
+        dark: whether the page behind it is dark.
+
+    Raises:
+        ValueError: no summary holds a `miou@...`.
+    """
+    counts = sorted({int(key[5:]) for summary in summaries.values() for key in summary if key[5:].isdigit()})
+    with_box = any("miou@box" in summary for summary in summaries.values())
+    if not counts and not with_box:
+        raise ValueError(f"Expected summaries with `miou@...`, but got {list(summaries)} without any.")
+    figure = blank_figure(5.6, 3.3, facecolor="none")
+    axes = figure.add_axes((0.08, 0.09, 0.905, 0.79))
+    box_place = len(counts) + 0.35
+    for (name, summary), colour in zip(summaries.items(), _colours(len(summaries), dark=dark), strict=True):
+        places = [place for place, count in enumerate(counts) if f"miou@{count}" in summary]
+        values = [summary[f"miou@{counts[place]}"] for place in places]
+        axes.plot(places, values, "-o", color=colour, linewidth=2.2, markersize=6.5, label=name, clip_on=False)
+        annotated = [(float(place), value) for place, value in zip(places, values, strict=True)]
+        if "miou@box" in summary:
+            axes.plot(box_place, summary["miou@box"], "s", color=colour, markersize=8, clip_on=False)
+            annotated.append((box_place, summary["miou@box"]))
+        for place, value in annotated:
+            axes.annotate(
+                f"{value:.3f}",
+                (place, value),
+                (0, 8),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+                color=colour,
+            )
+    ticks = [*range(len(counts)), *([box_place] if with_box else [])]
+    names = [f"{count} click{'s' * (count > 1)}" for count in counts] + ["box"] * with_box
+    axes.set_xticks(ticks, names)
+    axes.set(xlim=(-0.35, ticks[-1] + 0.35), ylim=(0, 1), yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    _style(axes, title="Mean IoU on held-out masks", dark=dark)
+    _legend(axes, dark=dark, location="lower right")
+    return figure
+
+
+def training_figure(path: str | Path, *, dark: bool = False) -> Figure:
+    """The losses and the validation mIoU over the steps of a training, from its CSV log (`metrics.csv`).
+
+    Columns with "loss" in their name go to the left, those with "miou" to the right, over the column `step`.
+
+    Raises:
+        ValueError: the file cannot be read or holds no such columns.
+    """
+    columns = _read_columns(path)
+    figure = blank_figure(9.6, 3.4, facecolor="none")
+    halves = figure.subplots(
+        1, 2, gridspec_kw={"left": 0.055, "right": 0.985, "top": 0.88, "bottom": 0.16, "wspace": 0.16}
+    )
+    for axes, word, title in zip(halves, ("loss", "miou"), ("Training loss", "Validation mIoU"), strict=True):
+        names = [name for name in columns if word in name.lower()]
+        for name, colour in zip(names, _colours(len(names), dark=dark)[::-1], strict=True):
+            steps, values = columns[name]
+            smooth = len(values) > 40
+            axes.plot(
+                steps,
+                values,
+                color=colour,
+                linewidth=1 if smooth else 2,
+                alpha=0.3 if smooth else 1,
+                marker="o" if len(values) < 25 else None,
+                markersize=4,
+                label=None if smooth else name,
+            )
+            if smooth:
+                axes.plot(steps, _smoothed(values), color=colour, linewidth=2, label=name)
+        if word == "miou":
+            axes.set(ylim=(0, 1))
+        axes.set_xlabel("step")
+        _style(axes, title=title, dark=dark)
+        _legend(axes, dark=dark, location="best")
+    return figure
+
+
+def calibration_figure(calibration: Calibration, *, dark: bool = False) -> Figure:
+    """True against predicted IoU: a disc for each bin, as large as its number of masks; the diagonal would be right."""
+    figure = blank_figure(5.6, 3.6, facecolor="none")
+    axes = figure.add_axes((0.09, 0.14, 0.895, 0.74))
+    (colour,) = _colours(1, dark=dark)
+    axes.plot([0, 1], [0, 1], "--", color="#8A9099", linewidth=1.2)
+    bins = [each for each in calibration.bins if each.count]
+    largest = max((each.count for each in bins), default=1)
+    predicted, actual = [each.predicted for each in bins], [each.actual for each in bins]
+    axes.plot(predicted, actual, "-", color=colour, linewidth=1.6)
+    axes.scatter(predicted, actual, s=[30 + 220 * each.count / largest for each in bins], color=colour, zorder=3)
+    for each in bins:
+        axes.annotate(
+            str(each.count),
+            (each.predicted, each.actual),
+            (9, -10),
+            textcoords="offset points",
+            fontsize=7.5,
+            color="#C9CDD3" if dark else "#4A505A",
+        )
+    axes.set(xlim=(0, 1.02), ylim=(0, 1.02), yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.set_xlabel("predicted IoU")
+    _style(axes, title="True IoU by predicted IoU, with the number of masks", dark=dark)
+    return figure
+
+
+def _read_columns(path: str | Path) -> dict[str, tuple[list[float], list[float]]]:
+    """From a column's name to its steps and values, where it has any."""
+    columns: dict[str, tuple[list[float], list[float]]] = {}
+    try:
+        with Path(path).open(newline="", encoding="utf-8") as file:
+            for row in csv.DictReader(file):
+                for name, text in row.items():
+                    if text and row.get("step") and ("loss" in name.lower() or "miou" in name.lower()):
+                        steps, values = columns.setdefault(name, ([], []))
+                        steps.append(float(row["step"]))
+                        values.append(float(text))
+    except (OSError, ValueError) as err:
+        raise ValueError(f"Expected a CSV log of numbers at {path}, but it cannot be read: {err}.") from err
+    if not columns:
+        raise ValueError(
+            f"Expected columns `step` and `...loss...` or `...miou...` in {path}, but got none with values."
+        )
+    return columns
+
+
+def _smoothed(values: Sequence[float], *, weight: float = 0.9) -> list[float]:
+    """An exponential mean, corrected for its start."""
+    total, norm, result = 0.0, 0.0, []
+    for value in values:
+        total, norm = weight * total + (1 - weight) * value, weight * norm + 1 - weight
+        result.append(total / norm)
+    return result
+
+
+def _colours(count: int, *, dark: bool) -> list[str]:
+    """One colour per line; a line on its own is not grey, and blue is lighter on a dark page."""
+    palette = [PREDICTION if dark and colour == "#0072B2" else colour for colour in SERIES]
+    start = 1 if count == 1 else 0
+    return [palette[(start + index) % len(palette)] for index in range(count)]
+
+
+def _style(axes: Axes, *, title: str, dark: bool) -> None:
+    text, grid = ("#C9CDD3", "#343A43") if dark else ("#4A505A", "#E3E6EA")
+    axes.set_facecolor("none")
+    axes.set_title(title, loc="left", fontsize=10, fontweight="bold", color="#ECEEF1" if dark else "#16191D", pad=9)
+    axes.grid(axis="y", color=grid, linewidth=0.8)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=0, labelsize=8.5, colors=text)
+    axes.xaxis.label.set(color=text, fontsize=8.5)
+    for side, spine in axes.spines.items():
+        spine.set(visible=side == "bottom", color=grid)
+
+
+def _legend(axes: Axes, *, dark: bool, location: Literal["best", "lower right"]) -> None:
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(loc=location, frameon=False, fontsize=8.5, labelcolor="#ECEEF1" if dark else "#16191D")
