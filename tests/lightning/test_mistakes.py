@@ -31,7 +31,7 @@ def words(*overrides: str, program: str = "fit") -> str:
     [
         ("trainer.max_stepz=3", "got `trainer.max_stepz`. Did you mean `trainer.max_steps`?"),
         ("modle.image_size=64", "got `modle`. Did you mean `model`?"),
-        ("optimiser.learning_rate=1", "got `optimiser.learning_rate`. Known of `optimiser`: lr, weight_decay,"),
+        ("optimiser.learning_rate=1", "got `optimiser.learning_rate`. Known of `optimiser`: schedule, lr, lr_factors,"),
         ("lr=3", "got `lr`. Did you mean `optimiser.lr`?"),
         ("data.foo=3", "Known of `data`: num_train, num_val, num_test, image_size, seed."),
         ("model=vit_bb", "Expected `model` to be one of vit_b, vit_h, vit_l, vit_tiny, but got 'vit_bb'."),
