@@ -89,6 +89,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(usage())
         return 0
+    if arguments[0] == "--version":
+        from importlib.metadata import version
+
+        print(f"sam-ft {version('sam-ft')}")
+        return 0
     try:
         program = find_program(arguments[0])
     except ValueError as err:

@@ -173,7 +173,8 @@ def comparison_figure(cases: Sequence[Case]) -> Figure:
             draw_prompts(axes, points=prediction.points, labels=prediction.labels, box=prediction.box)
             axes.set_xlabel("" if prediction.iou is None else f"IoU {prediction.iou:.3f}", fontsize=8, color="#30343B")
         if row == 0:
-            titles = ("prompt", "truth", *(prediction.title for prediction in case.predictions))
+            asked = any(len(case.points) or case.box is not None for case in cases)
+            titles = ("prompt" if asked else "image", "truth", *(prediction.title for prediction in case.predictions))
             for axes, title in zip(panels, titles, strict=True):
                 axes.set_title(title, fontsize=9.5, fontweight="bold", color="#16191D", pad=5)
     return figure

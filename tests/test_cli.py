@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,11 @@ def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setattr(cli, "find_folder", lambda name: tmp_path)
     monkeypatch.setattr(sys, "argv", ["sam-ft"])
     return tmp_path
+
+
+def test_version_is_that_of_the_package(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"sam-ft {version('sam-ft')}\n"
 
 
 @pytest.mark.parametrize("arguments", [[], ["--help"], ["-h"]])

@@ -60,15 +60,14 @@ def demo(output: Path, *overrides: str) -> bool:
     """Prepare, measure, fine-tune, measure again, write the page; True if the promise is kept."""
     start = time.monotonic()
     remove_training(output / "training")
-    write_brain = runpy.run_path(str(find_folder("datasets") / "brain_icbm152.py"))["write"]
-    images, labels = write_brain(output / "data")
     config = configure(
         "demo_brain",
         f"output={output / 'training'}",
-        f"data.images={images}",
-        f"data.labels={labels}",
+        f"data.images={output / 'data' / 'image.nii.gz'}",
+        f"data.labels={output / 'data' / 'label.nii.gz'}",
         *overrides,
     )
+    runpy.run_path(str(find_folder("datasets") / "brain_icbm152.py"))["write"](output / "data")
     data = program.data_of(config.data)
     test = held_out(data)
     shown = cases_to_show(test, SHOWN_CASES)

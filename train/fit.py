@@ -14,6 +14,11 @@ from sam_ft.lightning.parameter_groups import parameter_table
 
 _logger = logging.getLogger("sam_ft.fit")
 
+RANDOM_WEIGHTS = (
+    "This starts from random weights, which takes long; loss=from_scratch suits them. To fine-tune instead: "
+    "model=vit_tiny model.weights=vit_tiny_phantoms, or model=vit_b model.weights=sam_vit_b.\n"
+)
+
 
 def train(config: DictConfig) -> None:
     """Build everything that the config names, train, say where everything is."""
@@ -28,6 +33,8 @@ def train(config: DictConfig) -> None:
         len(data.val),
         parameter_table(model, recipe.optimiser.rates()),
     )
+    if config.model.weights is None:
+        _logger.info(RANDOM_WEIGHTS)
     plain = program.plain(config)
     plain["output"] = str(program.output_of(config))
     result = fit(
@@ -54,7 +61,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",
         "pictures": "prompt, truth and prediction at every validation",
-        "wandb": "losses and validation for wandb: wandb sync FOLDER",
+        "wandb": f"losses and validation for wandb: wandb sync {result.output}/wandb/offline-run-*",
     }
     measured = f"output={result.output / 'evaluation'}" + ("" if has_test else " part=val")
     return "\n".join(

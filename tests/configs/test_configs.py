@@ -144,11 +144,6 @@ def test_every_experiment_composes_and_builds_its_recipe(name: str) -> None:
     assert config.trainer.max_steps >= config.trainer.val_check_interval
 
 
-def test_the_default_training_validates() -> None:
-    trainer = composed("fit", "data=synthetic").trainer
-    assert trainer.max_steps % trainer.val_check_interval == 0
-
-
 def test_without_data_an_evaluation_has_none() -> None:
     assert "data" not in composed("evaluate", "checkpoint=a", "output=b")
 
