@@ -59,7 +59,8 @@ class Measurement:
 
     def write(self, output: str | Path) -> None:
         """Write `summary.json` and `records.csv`."""
-        trust = {"error": self.calibration.error, "bias": self.calibration.bias}
+        calibrated = self.calibration
+        trust = {"error": calibrated.error, "bias": calibrated.bias}
         summary = {**self.summary, "predicted_iou": trust, "classes": self.by_class}
         write_summary(Path(output) / "summary.json", summary)
         write_records(Path(output) / "records.csv", self.records)

@@ -12,6 +12,7 @@ import torch
 from sam_ft.charts import calibration_figure, curves_figure
 from sam_ft.evaluation.measuring import Measurement, ShownCase, picture_row
 from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, Section, class_table, miou_table
+from sam_ft.metrics.calibration import Calibration
 from sam_ft.pictures import to_png
 
 PROTOCOL = (
@@ -47,7 +48,7 @@ def evaluation_page(
             ),
             Section(
                 "What the model thinks of its masks",
-                [calibration_picture(measurement)],
+                [calibration_picture(calibrated)],
                 lead="By the predicted IoU the model chooses among its masks, and the mask generator keeps or drops "
                 f"them. It is off by {calibrated.error:.3f}, and {abs(calibrated.bias):.3f} too "
                 f"{'high' if calibrated.bias > 0 else 'low'} on average, over the answers to all prompts.",
@@ -73,12 +74,12 @@ def curves(summaries: dict[str, dict[str, float]]) -> Picture:
     )
 
 
-def calibration_picture(measurement: Measurement) -> Picture:
+def calibration_picture(calibrated: Calibration) -> Picture:
     """True against predicted IoU, for a light and a dark page."""
     return Picture(
-        to_png(calibration_figure(measurement.calibration)),
+        to_png(calibration_figure(calibrated)),
         alt="True IoU against predicted IoU",
-        png_dark=to_png(calibration_figure(measurement.calibration, dark=True)),
+        png_dark=to_png(calibration_figure(calibrated, dark=True)),
     )
 
 

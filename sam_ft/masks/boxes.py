@@ -21,11 +21,20 @@ def boxes_of_masks(masks: Tensor) -> Tensor:
     Raises:
         ValueError: `masks` is not bool or has fewer than two dimensions.
     """
-    if masks.dtype != torch.bool or masks.ndim < 2:
-        raise ValueError(f"Expected `masks` (..., H, W) of bool, but got {tuple(masks.shape)} of {masks.dtype}.")
+    expect_masks(masks)
     y0, y1 = _first_and_last(masks.any(dim=-1))
     x0, x1 = _first_and_last(masks.any(dim=-2))
     return torch.stack([x0, y0, x1, y1], dim=-1).float()  # (..., 4)
+
+
+def expect_masks(masks: Tensor) -> None:
+    """Refuse what is not `(..., H, W)` bool.
+
+    Raises:
+        ValueError: `masks` is not bool or has fewer than two dimensions.
+    """
+    if masks.dtype != torch.bool or masks.ndim < 2:
+        raise ValueError(f"Expected `masks` (..., H, W) of bool, but got {tuple(masks.shape)} of {masks.dtype}.")
 
 
 def _first_and_last(occupied: Tensor) -> tuple[Tensor, Tensor]:

@@ -16,7 +16,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam_ft.masks.boxes import boxes_of_masks
+from sam_ft.masks.boxes import boxes_of_masks, expect_masks
 
 _LOOK_EVERY = 8
 """Offsets after which it is looked whether a larger one can matter; each look waits for the device."""
@@ -83,8 +83,7 @@ def squared_distances(masks: Tensor) -> Tensor:
     Raises:
         ValueError: `masks` is not bool or has fewer than two dimensions.
     """
-    if masks.dtype != torch.bool or masks.ndim < 2:
-        raise ValueError(f"Expected `masks` (..., H, W) of bool, but got {tuple(masks.shape)} of {masks.dtype}.")
+    expect_masks(masks)
     if masks.numel() == 0:
         return masks.float()
     height, width = masks.shape[-2:]
