@@ -10,10 +10,6 @@ from typing import Any, Protocol
 
 import numpy as np
 
-_CROP_PX = 512
-"""Side of what the preset "crops" gives, which the frame then takes at its own size."""
-
-
 class Augmentation(Protocol):
     """(H, W, 3) uint8 and (N, H, W) uint8 masks or label maps -> the same, changed alike, without new values.
 
@@ -53,8 +49,7 @@ def augmentation(name: str) -> Augmentation | None:
     """An augmentation by the name of its preset.
 
     Presets: "none"; "light", for photographs and microscopy seen from above (both flips, quarter turns, brightness
-    and contrast); "crops", for small objects (a square part of the image, from a tenth of its area to all of it,
-    enlarged to the frame; then as "light"); "medical", for slices of volumes (one flip left-right, since anatomy has
+    and contrast); "medical", for slices of volumes (one flip left-right, since anatomy has
     an upside; small rotation, scale and shift; brightness, contrast and gamma; noise and blur).
 
     Returns:
@@ -78,11 +73,6 @@ def _light(library: ModuleType) -> list[Any]:
     ]
 
 
-def _crops(library: ModuleType) -> list[Any]:
-    crop = library.RandomResizedCrop(size=(_CROP_PX, _CROP_PX), scale=(0.1, 1.0), ratio=(1.0, 1.0), p=1.0)
-    return [crop, *_light(library)]
-
-
 def _medical(library: ModuleType) -> list[Any]:
     shift = {"x": (-0.05, 0.05), "y": (-0.05, 0.05)}
     return [
@@ -98,7 +88,6 @@ def _medical(library: ModuleType) -> list[Any]:
 _PRESETS: dict[str, Callable[[ModuleType], list[Any]] | None] = {
     "none": None,
     "light": _light,
-    "crops": _crops,
     "medical": _medical,
 }
 

@@ -1,4 +1,4 @@
-"""From samples to batches: choose objects, augment, bring into the model's frame, pad ragged object counts."""
+"""From samples to batches: cut a window, choose objects, augment, bring into the model's frame, pad ragged object counts."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from sam_ft.data.augment import Augmentation
 from sam_ft.data.layers import layers_of
 from sam_ft.data.splits import SampleDataset
+from sam_ft.data.windows import RandomWindow
 from sam_ft.transforms import Frame
 from sam_ft.types import Batch, Sample
 
@@ -35,11 +36,13 @@ class Prepare:
 
     Args:
         image_size: Side of the frame in pixels.
+        window: The part of the image that is seen; None for all of it.
         augment: Applied to image and masks together; None for none.
         max_objects: More objects in sight than these are thinned out at random; None keeps all.
     """
 
     image_size: int
+    window: RandomWindow | None = None
     augment: Augmentation | None = None
     max_objects: int | None = None
 
@@ -52,10 +55,12 @@ class Prepare:
 
         Args:
             sample: The source; it may have no objects.
-            seed: Whole numbers that fix the choice of objects and the augmentation, such as (seed, epoch, index).
+            seed: Whole numbers that fix the window, the choice of objects and the augmentation, such as (seed, epoch, index).
         """
         random = np.random.default_rng(list(seed))
         sample = _choose(sample, _visible(sample.masks))
+        if self.window is not None:
+            sample = self.window(sample, random)
         if self.augment is not None:
             sample = _augmented(sample, self.augment, seed=int(random.integers(2**31)))
         if self.max_objects is not None and len(sample.masks) > self.max_objects:

@@ -13,6 +13,7 @@ from sam_ft.data.augment import Augmentation, augmentation
 from sam_ft.data.collation import Prepare, PreparedSample, PreparedSamples, collate, whole_batches
 from sam_ft.data.order import EpochOrder
 from sam_ft.data.splits import DataSplits, SampleDataset
+from sam_ft.data.windows import RandomWindow
 
 AUTO = "auto"
 
@@ -25,6 +26,8 @@ class LoaderSettings:
         batch_size: images in a training batch.
         eval_batch_size: images in a batch of validation and evaluation.
         max_objects: objects of a training image; more are thinned out at random.
+        windows: shortest and longest side of the random square part of a training image that is seen, as shares of
+            its longer side, such as (0.2, 0.5); see `sam_ft.data.windows`. None: whole images.
         augment: name of a preset of `sam_ft.data.augment`, or "auto": the one that the data set names in its
             `suited_augmentation`, else "light".
         num_workers: processes that read and prepare.
@@ -33,6 +36,7 @@ class LoaderSettings:
     batch_size: int = 2
     eval_batch_size: int = 4
     max_objects: int = 16
+    windows: tuple[float, float] | None = None
     augment: str = "none"
     num_workers: int = 0
 
@@ -40,8 +44,13 @@ class LoaderSettings:
         for name in ("batch_size", "eval_batch_size", "max_objects"):
             expect_whole_number(name, getattr(self, name), least=1)
         expect_whole_number("num_workers", self.num_workers, least=0)
+        self.window()  # refuses sides that are none
         if self.augment != AUTO:
             augmentation(self.augment)  # refuses an unknown name
+
+    def window(self) -> RandomWindow | None:
+        """What cuts the parts out of training images, if anything."""
+        return None if self.windows is None else RandomWindow(sides=self.windows)
 
     def augmentation_of(self, samples: SampleDataset) -> Augmentation | None:
         """The chosen augmentation, or the one that suits the data set."""
@@ -70,6 +79,7 @@ class SamDataModule(pl.LightningDataModule):
         """Augmented, in a new order every epoch; incomplete batches are left out where there are complete ones."""
         prepare = Prepare(
             self.image_size,
+            window=self.settings.window(),
             augment=self.settings.augmentation_of(self.splits.train),
             max_objects=self.settings.max_objects,
         )

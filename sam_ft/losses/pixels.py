@@ -5,6 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn import functional as F
 
+_LEAST_AREA = 1e-3
+"""Of an object, in pixels, below which its part of a balanced loss fades."""
+
 
 def cross_entropy_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
     """How surprised the model is by each pixel.
@@ -18,6 +21,30 @@ def cross_entropy_loss(logits: Tensor, targets: Tensor, weights: Tensor | None =
         (...), the mean over the pixels.
     """
     return _mean(F.binary_cross_entropy_with_logits(logits, targets, reduction="none"), weights)
+
+
+def balanced_cross_entropy_loss(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+    """Cross-entropy in which the object counts as much as all that is not the object, however small it is.
+
+    Args:
+        logits: (..., h, w).
+        targets: (..., h, w) in 0..1, the share of the pixel that belongs to the object.
+        weights: (..., h, w), how much each pixel counts beside that; None: all the same.
+
+    Returns:
+        (...), half the mean over the object plus half the mean over the rest. Where there is no object, or no rest,
+        that half is 0.
+
+    Source: Xie and Tu 2015 (holistically-nested edge detection), equation 2; there as a sum over pixels.
+    """
+    cross_entropy = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")
+    shares = (targets, 1 - targets)
+    if weights is not None:
+        shares = (shares[0] * weights, shares[1] * weights)
+    halves = [
+        (share * cross_entropy).sum(dim=(-2, -1)) / share.sum(dim=(-2, -1)).clamp(min=_LEAST_AREA) for share in shares
+    ]
+    return (halves[0] + halves[1]) / 2
 
 
 def focal_loss(

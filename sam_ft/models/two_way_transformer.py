@@ -15,10 +15,14 @@ are shared by the N objects of an image, and N afterwards.
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_ft.models.layers import FeedForward
+
+_SHARPNESS = 2.0
+"""How much random queries are scaled at the start: attention between tokens and image then prefers near positions."""
 
 
 class TwoWayTransformer(nn.Module):
@@ -31,6 +35,7 @@ class TwoWayTransformer(nn.Module):
         )
         self.final_attn_token_to_image = Attention(width, num_heads, inner_width=width // 2)
         self.norm_final_attn = nn.LayerNorm(width)
+        self.final_attn_token_to_image.start_alike()
 
     def forward(self, tokens: Tensor, present: Tensor, image: Tensor, image_pe: Tensor) -> tuple[Tensor, Tensor]:
         """Let tokens and image exchange what they know.
@@ -65,6 +70,8 @@ class TwoWayLayer(nn.Module):
         self.norm4 = nn.LayerNorm(width)
         self.cross_attn_image_to_token = Attention(width, num_heads, inner_width=width // 2)
         self.is_first = is_first
+        self.cross_attn_token_to_image.start_alike()
+        self.cross_attn_image_to_token.start_alike()
 
     def forward(
         self, tokens: Tensor, token_pe: Tensor, present: Tensor, image: Tensor, image_pe: Tensor
@@ -93,6 +100,16 @@ class Attention(nn.Module):
         self.k_proj = nn.Linear(width, inner_width)
         self.v_proj = nn.Linear(width, inner_width)
         self.out_proj = nn.Linear(inner_width, width)
+
+    def start_alike(self) -> None:
+        """Give queries and keys the same random projection, for a start from random weights.
+
+        Positions are part of both, and a random projection keeps how alike two of them are: from the first step a click
+        looks at the image around it, and the image there at the click. Published weights replace both.
+        """
+        with torch.no_grad():
+            self.k_proj.weight.copy_(self.q_proj.weight)
+            self.q_proj.weight.mul_(_SHARPNESS)
 
     def among_tokens(self, queries_and_keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
         """Each object's tokens attend to each other: (B, N, T, C) -> (B, N, T, C)."""

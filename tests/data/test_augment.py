@@ -19,11 +19,11 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 
 def test_none_is_no_augmentation_and_unknown_names_list_the_known() -> None:
     assert augmentation("none") is None
-    with pytest.raises(ValueError, match="none, light, crops, medical.*'heavy'"):
+    with pytest.raises(ValueError, match="none, light, medical.*'heavy'"):
         augmentation("heavy")
 
 
-@pytest.mark.parametrize("name", ["light", "crops", "medical"])
+@pytest.mark.parametrize("name", ["light", "medical"])
 def test_equal_seeds_give_equal_pictures_whatever_came_before(
     name: str, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -37,7 +37,7 @@ def test_equal_seeds_give_equal_pictures_whatever_came_before(
     assert len({image.tobytes() for image, _ in first}) > 8
 
 
-@pytest.mark.parametrize("name", ["light", "crops", "medical"])
+@pytest.mark.parametrize("name", ["light", "medical"])
 def test_label_maps_keep_their_values(name: str, picture: tuple[np.ndarray, np.ndarray]) -> None:
     augment = augmentation(name)
     assert augment is not None
@@ -45,18 +45,6 @@ def test_label_maps_keep_their_values(name: str, picture: tuple[np.ndarray, np.n
     for seed in range(20):
         _, changed = augment(picture[0], labels, seed=seed)
         assert set(np.unique(changed)) <= {0, 17, 200, 255}
-
-
-def test_crops_are_square_parts_of_different_sizes(picture: tuple[np.ndarray, np.ndarray]) -> None:
-    augment = augmentation("crops")
-    assert augment is not None
-    columns = np.tile(np.arange(32, dtype=np.uint8), (1, 24, 1))
-    widths = []
-    for seed in range(40):
-        image, changed = augment(picture[0], columns, seed=seed)
-        assert image.shape == (512, 512, 3) and changed.shape == (1, 512, 512)
-        widths.append(len(np.unique(changed)))
-    assert min(widths) < 14 and max(widths) >= 20
 
 
 def test_the_source_is_left_as_it_was(picture: tuple[np.ndarray, np.ndarray]) -> None:

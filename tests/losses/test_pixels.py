@@ -7,7 +7,7 @@ import torch
 from monai.losses import FocalLoss
 from torch.nn import functional as F
 
-from sam_ft.losses.pixels import border_weights, cross_entropy_loss, focal_loss
+from sam_ft.losses.pixels import balanced_cross_entropy_loss, border_weights, cross_entropy_loss, focal_loss
 
 # Cross-entropy
 
@@ -28,6 +28,46 @@ def test_each_mask_has_its_own_cross_entropy():
 def test_perfect_prediction_has_next_to_no_cross_entropy():
     targets = (torch.rand(2, 8, 8) < 0.5).float()
     assert cross_entropy_loss((2 * targets - 1) * 50, targets).max() < 1e-6
+
+
+# Balanced cross-entropy
+
+
+def test_object_and_rest_count_alike_by_hand():
+    logits = torch.tensor([[math.log(3.0), 0.0, 0.0, 0.0]])  # p = .75, .5, .5, .5
+    targets = torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    expected = (math.log(4 / 3) + math.log(2)) / 2
+    torch.testing.assert_close(balanced_cross_entropy_loss(logits, targets), torch.tensor(expected))
+
+
+def test_an_empty_answer_is_half_wrong_however_small_the_object():
+    for side in (2, 8, 32):
+        targets = torch.zeros(64, 64)
+        targets[:side, :side] = 1
+        loss = balanced_cross_entropy_loss(torch.full((64, 64), -20.0), targets)
+        torch.testing.assert_close(loss, torch.tensor(10.0))
+
+
+def test_a_pixel_that_is_half_object_counts_half_in_both_means():
+    logits, targets = torch.randn(1, 3), torch.tensor([[1.0, 0.5, 0.0]])
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none")[0]
+    expected = ((loss[0] + loss[1] / 2) / 1.5 + (loss[2] + loss[1] / 2) / 1.5) / 2
+    torch.testing.assert_close(balanced_cross_entropy_loss(logits, targets), expected)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_a_mask_without_object_or_without_rest_has_half_a_loss(value):
+    logits, targets = torch.randn(4, 5), torch.full((4, 5), value)
+    expected = cross_entropy_loss(logits, targets) / 2
+    torch.testing.assert_close(balanced_cross_entropy_loss(logits, targets), expected)
+
+
+def test_weights_count_inside_the_means():
+    logits, targets = torch.randn(6, 6), (torch.rand(6, 6) < 0.4).float()
+    weights = 1 + torch.rand(6, 6)
+    loss = F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights
+    halves = [loss[part].sum() / weights[part].sum() for part in (targets == 1, targets == 0)]
+    torch.testing.assert_close(balanced_cross_entropy_loss(logits, targets, weights), sum(halves) / 2)
 
 
 # Focal loss

@@ -8,7 +8,7 @@ from monai.losses import DiceLoss
 
 from sam_ft.losses import recipes
 from sam_ft.losses.mask import MaskLoss
-from sam_ft.losses.pixels import cross_entropy_loss, focal_loss
+from sam_ft.losses.pixels import balanced_cross_entropy_loss, cross_entropy_loss, focal_loss
 from sam_ft.losses.points import PointSampling
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.types import MaskPrediction
@@ -62,3 +62,8 @@ def test_hq_is_measured_at_points():
 def test_from_scratch_shares_a_tenth():
     loss = recipes.from_scratch_loss(border_factor=2.0)
     assert numbers(loss) == (2, 1, 1) and loss.relaxation == 0.1 and loss.mask.border_factor == 2.0
+
+
+def test_balanced_counts_object_and_rest_alike():
+    loss = recipes.balanced_loss(relaxation=0.2)
+    assert loss.mask.pixel_loss is balanced_cross_entropy_loss and numbers(loss) == (1, 1, 1) and loss.relaxation == 0.2

@@ -5,6 +5,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam_ft.models.position import FourierPosition
 from sam_ft.models.two_way_transformer import Attention, TwoWayTransformer
 
 B, N, T, P, C = 2, 3, 4, 6, 16
@@ -130,3 +131,18 @@ def test_features_are_shared_by_the_objects_until_they_first_attend_to_tokens(tr
         layer.cross_attn_token_to_image.k_proj.register_forward_hook(lambda m, args, out: seen.append(args[0].shape))
     transformer(draw(B, N, T, C), some_present(), draw(B, 1, P, C), draw(P, C))
     assert seen == [(B, 1, P, C), (B, N, P, C)]
+
+
+def test_random_weights_look_at_what_lies_near():
+    positions = FourierPosition(64)
+    transformer = TwoWayTransformer(depth=1, width=64, num_heads=4, mlp_width=64)
+    image_pe = positions.grid((8, 8)).flatten(1).T  # (64, C)
+    attentions = (
+        transformer.layers[0].cross_attn_token_to_image,
+        transformer.layers[0].cross_attn_image_to_token,
+        transformer.final_attn_token_to_image,
+    )
+    for attention in attentions:
+        scores = F.linear(image_pe, attention.q_proj.weight) @ F.linear(image_pe, attention.k_proj.weight).T
+        own, others = scores.diagonal().mean(), scores[~torch.eye(64, dtype=torch.bool)].mean()
+        assert own > 4 * others.abs()
