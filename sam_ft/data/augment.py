@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+
 class Augmentation(Protocol):
     """(H, W, 3) uint8 and (N, H, W) uint8 masks or label maps -> the same, changed alike, without new values.
 

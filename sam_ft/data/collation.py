@@ -1,4 +1,4 @@
-"""From samples to batches: cut a window, choose objects, augment, bring into the model's frame, pad ragged object counts."""
+"""From samples to batches: cut a window, augment, choose objects, bring into the frame, pad ragged object counts."""
 
 from __future__ import annotations
 
@@ -55,7 +55,8 @@ class Prepare:
 
         Args:
             sample: The source; it may have no objects.
-            seed: Whole numbers that fix the window, the choice of objects and the augmentation, such as (seed, epoch, index).
+            seed: Whole numbers that fix the window, the augmentation and the choice of objects, such as
+                (seed, epoch, index).
         """
         random = np.random.default_rng(list(seed))
         sample = _choose(sample, _visible(sample.masks))
