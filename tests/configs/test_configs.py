@@ -15,7 +15,7 @@ from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 from sam_ft.lightning import Monitoring, Recipe
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.optim import OptimiserSettings
-from sam_ft.lightning.schedules import Cosine, Steps
+from sam_ft.lightning.schedules import Cosine, Plateau, Steps
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.adapt.adapter import Adapters
 from sam_ft.models.adapt.choices import ADAPT
@@ -101,9 +101,9 @@ def test_the_choices_take_settings() -> None:
     assert instantiate(composed("fit", "data=synthetic", *overrides).adapt) == Lora(rank=4, dora=True, beside=())
 
 
-@pytest.mark.parametrize("name, built", [("cosine", Cosine), ("steps", Steps)])
+@pytest.mark.parametrize("name, built", [("cosine", Cosine), ("steps", Steps), ("plateau", Plateau)])
 def test_every_schedule_builds(name: str, built: type) -> None:
-    assert {"cosine", "steps"} == set(names("optimiser/schedule"))
+    assert {"cosine", "steps", "plateau"} == set(names("optimiser/schedule"))
     config = composed(
         "fit", "data=synthetic", f"optimiser/schedule={name}", "optimiser.warmup=250", "optimiser.ema=0.9"
     )

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sam_ft.checkpoints import load_model, read_state_dict
 from sam_ft.lightning import fit, program
+from sam_ft.lightning.schedules import Plateau
 from sam_ft.models.sam.model import Sam
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,17 @@ RECIPES = {
         image_size=1024,
         learns=(ENCODER, DECODER),
         max_epochs=150,
+    ),
+    "micro_sam": Numbers(
+        lr=1e-5,
+        schedule={0.0: 1.0, 0.5: 1.0, 1.0: 1.0},  # what validation does to it is a test of its own
+        weight_decay=0.01,
+        images=1,
+        objects=25,
+        rounds=8,
+        image_size=1024,
+        learns=(ENCODER, PROMPTS, DECODER),
+        max_epochs=100,
     ),
     "sam_med2d": Numbers(
         lr=1e-4,
@@ -183,6 +195,12 @@ def test_a_recipe_teaches_as_its_source_says(name: str, expected: Numbers) -> No
     assert config.trainer.get("max_epochs") == expected.max_epochs
     assert config.trainer.gradient_clip_val == expected.clip
     assert config.model.image_size == expected.image_size
+
+
+def test_micro_sam_lowers_its_rate_and_stops_by_validation() -> None:
+    config = composed("micro_sam", "data=synthetic")
+    assert program.recipe_of(config).optimiser.schedule == Plateau(factor=0.9, patience=3)
+    assert instantiate(config.monitoring).patience == 10
 
 
 @pytest.mark.parametrize("name, expected", RECIPES.items(), ids=RECIPES)
