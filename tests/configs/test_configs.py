@@ -20,6 +20,7 @@ from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.adapt.adapter import Adapters
 from sam_ft.models.adapt.choices import ADAPT
 from sam_ft.models.adapt.freeze import TrainNormsAndBiases, TrainParts
+from sam_ft.models.adapt.hq import HighQuality
 from sam_ft.models.adapt.lora import Lora
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import VARIANTS, build_model
@@ -28,7 +29,7 @@ from sam_ft.prompts.presets import InteractivePreset, Mixture
 CONFIGS = Path(__file__).parents[2] / "configs"
 BUILDS: dict[str, type | tuple[type, ...]] = {
     "prompts": (InteractivePreset, Mixture),
-    "adapt": (TrainParts, TrainNormsAndBiases, Lora, Adapters),
+    "adapt": (TrainParts, TrainNormsAndBiases, Lora, Adapters, HighQuality),
     "loss": SegmentationLoss,
     "optimiser": OptimiserSettings,
     "loader": LoaderSettings,

@@ -106,6 +106,17 @@ RECIPES = {
         learns=(r"image_encoder\..*\.adapter\..*", PROMPTS, DECODER),
         max_epochs=15,
     ),
+    "hq_decoder": Numbers(
+        lr=1e-3,
+        schedule={0.0: 1.0, 9.9 / 12: 1.0, 10.1 / 12: 0.1, 1.0: 0.1},
+        weight_decay=0.0,
+        images=32,
+        objects=1,
+        rounds=1,
+        image_size=1024,
+        learns=(r"mask_decoder\.(hf_token|hf_mlp|compress_vit_feat|embedding_encoder|embedding_maskfeature)\..*",),
+        max_epochs=12,
+    ),
     "lora": Numbers(
         lr=1e-4,
         schedule={0.03: 0.5, 0.06: 1.0, 0.53: 0.5, 1.0: 0.0},
