@@ -26,7 +26,7 @@ from sam_ft.prompts.simulation import Round, chosen_logits, simulate_rounds
 from sam_ft.prompts.truth import Truth
 from sam_ft.types import ABSENT, Batch, Prompts, Sample
 
-NAMES = ("sam_paper", "sam2", "medsam", "micro_sam", "sam_med2d", "box_only", "points_only", "mask_refine")
+NAMES = ("sam_paper", "sam2", "medsam", "micro_sam", "sam_med2d", "hq", "box_only", "points_only", "mask_refine")
 IMAGE, OBJECT = 3, 0
 NUM_FIRST = 24
 NUM_ROUNDS = 5

@@ -26,6 +26,7 @@ from sam_ft.known_weights import weights_path
 from sam_ft.models.adapt.adapter import add_adapters
 from sam_ft.models.adapt.lora import merged_weights
 from sam_ft.models.mask_decoder import NUM_HEADS
+from sam_ft.models.sam.hq import add_high_quality, is_high_quality
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
 from sam_ft.models.sam.weights import (
@@ -100,8 +101,10 @@ def _read_folder(folder: Path) -> StateDict:
 def _check_config(path: Path) -> None:
     """Refuses folders whose `config.json` describes a model that the weights alone would not give away."""
     config = _read_json(path)
-    if config.get("model_type") != "sam":
-        raise ValueError(f'Expected the `model_type` "sam" in {path}, but got "{config.get("model_type")}".')
+    if config.get("model_type") not in ("sam", "sam_hq"):
+        raise ValueError(
+            f'Expected the `model_type` "sam" or "sam_hq" in {path}, but got "{config.get("model_type")}".'
+        )
     heads = (config.get("mask_decoder_config") or {}).get("num_attention_heads", NUM_HEADS)
     if heads != NUM_HEADS:
         raise ValueError(f"Expected a mask decoder with {NUM_HEADS} heads in {path}, but got {heads}.")
@@ -284,7 +287,8 @@ def _compare(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Coverage
 def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
     """Builds the SAM that a checkpoint holds, its sizes read from the weights, and loads it; it comes in `eval` mode.
 
-    Adapters are recognised by their names; a checkpoint with LoRA gives the plain SAM that answers alike.
+    Adapters and HQ-SAM's decoder are recognised by their names; a checkpoint with LoRA gives the plain SAM that answers
+    alike.
 
     Args:
         path: anything that `read_state_dict` reads, by its path or by a known name, such as `sam_vit_b`.
@@ -302,6 +306,8 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
             model = sam(**asdict(read_architecture(state_dict)))
             if any(_ADAPTER.match(name) for name in state_dict):
                 add_adapters(model)
+            if any(map(is_high_quality, state_dict)):
+                add_high_quality(model)
         model.to_empty(device="cpu")
         report = load_weights(model, state_dict)
     except ValueError as err:
@@ -329,6 +335,8 @@ def save_safetensors(model: nn.Module, path: PathLike) -> None:
 
 def save_hugging_face(model: nn.Module, folder: PathLike) -> None:
     """Writes `model.safetensors` and `config.json`, which `transformers.SamModel.from_pretrained(folder)` loads.
+
+    With HQ-SAM's decoder it is `SamHQModel`.
 
     Raises:
         ValueError: the model has weights beyond SAM's, for which transformers has no place.

@@ -53,7 +53,7 @@ class ImageEmbedding:
     """What `encode_image` returns once per image."""
 
     features: Tensor  # (B, C, h, w)
-    high_resolution: tuple[Tensor, ...] = ()  # SAM 2 only
+    high_resolution: tuple[Tensor, ...] = ()  # SAM 2; and HQ-SAM, the encoder's early features (B, C', h, w)
 
 
 @dataclass(frozen=True)

@@ -235,8 +235,8 @@ def test_deepspeed_folder_is_refused_with_the_way_to_convert_it(tmp_path):
 def test_folder_of_another_model_is_refused(model, tmp_path):
     save_hugging_face(model, tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "sam_hq"}))
-    with pytest.raises(ValueError, match='"sam".*"sam_hq"'):
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "sam2"}))
+    with pytest.raises(ValueError, match='"sam" or "sam_hq".*"sam2"'):
         read_state_dict(tmp_path)
     config["mask_decoder_config"]["num_attention_heads"] = 4
     (tmp_path / "config.json").write_text(json.dumps(config))

@@ -25,6 +25,7 @@ from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.logs import WANDB_MODES, loggers
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
+from sam_ft.lightning.plateau import lower_on_plateau
 from sam_ft.losses.recipes import sam_loss
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.adapt.lora import SCALING, has_lora, save_adapter
@@ -153,6 +154,7 @@ def fit(
         *([ValidationPictures(data.val, output / "pictures", count=monitoring.pictures)] * (monitoring.pictures > 0)),
         *([] if recipe.optimiser.ema is None else [AveragedWeights(recipe.optimiser.ema)]),  # after the pictures
         *early_stopping(monitor=monitoring.metric, patience=monitoring.patience),
+        *lower_on_plateau(recipe.optimiser.schedule, monitor=monitoring.metric),
     ]
     lightning = _trainer(arguments, output=output, callbacks=watching)
     with _folder(output), loggers(output, wandb=monitoring.wandb, config=config, steps_done=steps_done) as made:

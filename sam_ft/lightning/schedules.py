@@ -6,6 +6,8 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+from sam_ft.checks import expect_whole_number
+
 
 class Schedule(Protocol):
     """The share of the learning rate at a step after the warm-up."""
@@ -68,3 +70,30 @@ class Steps:
     def __call__(self, step: int, *, num_warmup: int, num_steps: int) -> float:
         """`factor` to the number of milestones that are behind."""
         return self.factor ** sum(step >= round(share * num_steps) for share in self.milestones)
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The learning rate is constant, and `LowerOnPlateau` lowers it where validation no longer improves.
+
+    Attributes:
+        factor: what is left each time.
+        patience: validations in a row without improvement that change nothing; the next one lowers it.
+
+    Raises:
+        ValueError: `factor` is not in (0, 1), or `patience` is no whole number.
+
+    Source: torch.optim.lr_scheduler.ReduceLROnPlateau; the numbers are micro-sam's (training/training.py).
+    """
+
+    factor: float = 0.9
+    patience: int = 3
+
+    def __post_init__(self) -> None:
+        if not 0 < self.factor < 1:
+            raise ValueError(f"Expected `factor` in (0, 1), but got {self.factor}.")
+        expect_whole_number("patience", self.patience, least=0)
+
+    def __call__(self, step: int, *, num_warmup: int, num_steps: int) -> float:
+        """The whole learning rate; how validation went is not known here."""
+        return 1.0

@@ -24,6 +24,9 @@ NUM_MASK_TOKENS = 4
 class MaskDecoder(nn.Module):
     """Predicts masks for N objects on each of B images in one call."""
 
+    uses_early_features = False
+    """Whether `high_resolution` has to hold early features of the image encoder: see `sam_ft.models.sam.hq`."""
+
     def __init__(self, *, width: int, mlp_width: int, iou_head_width: int, depth: int = 2) -> None:
         super().__init__()
         self.transformer = TwoWayTransformer(depth=depth, width=width, num_heads=NUM_HEADS, mlp_width=mlp_width)
@@ -42,7 +45,13 @@ class MaskDecoder(nn.Module):
         self.iou_prediction_head = HeadMLP(width, iou_head_width, iou_head_width, NUM_MASK_TOKENS)
 
     def forward(
-        self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding, *, multimask_output: bool | None
+        self,
+        features: Tensor,
+        image_pe: Tensor,
+        prompts: PromptEmbedding,
+        *,
+        multimask_output: bool | None,
+        high_resolution: tuple[Tensor, ...] = (),
     ) -> MaskPrediction:
         """Decode.
 
@@ -51,42 +60,61 @@ class MaskDecoder(nn.Module):
             image_pe: (C, h, w).
             prompts: of N objects on each image.
             multimask_output: True: the three masks of tokens 1 to 3; False: the one of token 0; None: all four.
+            high_resolution: further features of the images, of which SAM itself has none.
 
         Returns:
             Masks of four times the embedding's resolution a side.
         """
-        batch, objects = prompts.sparse.shape[:2]
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, 5 + T, C)
-        present = F.pad(prompts.present, (len(output_tokens), 0), value=True)  # (B, N, 5 + T)
+        tokens, image = self._attend(output_tokens, features, image_pe, prompts)
+        kernels, confidence = self._answers(tokens, multimask_output)
+        return MaskPrediction(
+            low_res_logits=in_place(self._upscaled(image) @ kernels, (features.shape[2], features.shape[3])),
+            iou_predictions=confidence,
+        )
+
+    def _attend(
+        self, output_tokens: Tensor, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding
+    ) -> tuple[Tensor, Tensor]:
+        """Output tokens (K, C) before each object's prompts go through the transformer with its image's features.
+
+        Returns:
+            The tokens (B, N, K + T, C) and the image features (B, N, h * w, C).
+        """
+        batch, objects = prompts.sparse.shape[:2]
+        tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, K + T, C)
+        present = F.pad(prompts.present, (len(output_tokens), 0), value=True)  # (B, N, K + T)
         image = (features[:, None] + prompts.dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
-        tokens, image = self.transformer(tokens, present, image, image_pe.flatten(1).T)
+        return self.transformer(tokens, present, image, image_pe.flatten(1).T)
+
+    def _answers(self, tokens: Tensor, multimask_output: bool | None) -> tuple[Tensor, Tensor]:
+        """Of M chosen masks the kernels (B, N, C / 8, M) and the predicted IoU (B, N, M), from tokens (B, N, .., C)."""
         chosen = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}[multimask_output]
         mask_tokens = tokens[:, :, 1 : 1 + NUM_MASK_TOKENS]  # (B, N, 4, C)
         kernels = torch.stack(
             [mlp(mask_tokens[:, :, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)][chosen], dim=-1
         )  # (B, N, C / 8, M)
-        return MaskPrediction(
-            low_res_logits=self._upscale(image, kernels, (features.shape[2], features.shape[3])),
-            iou_predictions=self.iou_prediction_head(tokens[:, :, 0])[..., chosen],
-        )
+        return kernels, self.iou_prediction_head(tokens[:, :, 0])[..., chosen]
 
-    def _upscale(self, image: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:
-        """Upsample the features fourfold and apply each mask's kernel.
+    def _upscaled(self, image: Tensor) -> Tensor:
+        """Features of four times the resolution a side: (B, N, h * w, C) -> (B, N, h * w * 16, C / 8).
 
         The transposed convolutions do not overlap, so each is a linear map of a cell's channels to those of its 2x2
-        children; the children are put in their places last, when each pixel is M numbers and no longer C / 8.
-
-        (B, N, h * w, C), (B, N, C / 8, M) -> (B, N, M, 4 h, 4 w).
+        children; the children stay beside their cell until `in_place`, by which time each pixel may be M masks and no
+        longer C / 8 channels.
         """
         first, norm, activation, second, last_activation = self.output_upscaling
         x = _children(cast(nn.ConvTranspose2d, first), image)  # (B, N, h * w, 4, C / 4)
         x = activation(cast(LayerNorm2d, norm).channels_last(x))
-        x = last_activation(_children(cast(nn.ConvTranspose2d, second), x)).flatten(2, 4)  # (B, N, h * w * 16, C / 8)
-        masks = (x @ kernels).unflatten(2, (*size, 2, 2, 2, 2))  # (B, N, h, w, y, x, yy, xx, M)
-        height, width = size
-        masks = masks.permute(0, 1, 8, 2, 4, 6, 3, 5, 7)  # (B, N, M, h, y, yy, w, x, xx)
-        return masks.reshape(*masks.shape[:3], 4 * height, 4 * width)  # (B, N, M, 4 h, 4 w)
+        return last_activation(_children(cast(nn.ConvTranspose2d, second), x)).flatten(2, 4)
+
+
+def in_place(x: Tensor, size: tuple[int, int]) -> Tensor:
+    """The children's children of h x w cells put where they lie: (B, N, h * w * 16, M) -> (B, N, M, 4 h, 4 w)."""
+    height, width = size
+    x = x.unflatten(2, (height, width, 2, 2, 2, 2))  # (B, N, h, w, y, x, yy, xx, M)
+    x = x.permute(0, 1, 8, 2, 4, 6, 3, 5, 7)  # (B, N, M, h, y, yy, w, x, xx)
+    return x.reshape(*x.shape[:3], 4 * height, 4 * width)
 
 
 def _children(convolution: nn.ConvTranspose2d, x: Tensor) -> Tensor:

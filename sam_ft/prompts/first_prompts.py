@@ -15,7 +15,7 @@ from sam_ft.types import ABSENT, FOREGROUND, Prompts
 
 
 def first_prompts(truth: Truth, policy: FirstPrompt, generator: torch.Generator) -> tuple[Prompts, dict[str, Tensor]]:
-    """A point drawn uniformly from the object or its centre, a spoilt mask of it, or a noisy box around it.
+    """Points drawn uniformly from the object or its centre, a spoilt mask of it, or a noisy box around it.
 
     Args:
         truth: the objects; those that are not valid or empty get no prompt.
@@ -27,12 +27,13 @@ def first_prompts(truth: Truth, policy: FirstPrompt, generator: torch.Generator)
     """
     alone = truth.valid.new_ones(1, 1)
     draw = draw_for(alone if policy.same_for_all else truth.valid, generator=generator)
-    points, asked = uniform_point(truth.masks, generator, valid=truth.valid)
+    drawn = [uniform_point(truth.masks, generator, valid=truth.valid) for _ in range(policy.num_points)]
+    points, asked = torch.stack([points for points, _ in drawn], dim=2), drawn[0][1]  # (B, N, K, 2), (B, N)
     is_point = (draw < policy.point_probability) & asked
     is_mask = (draw < policy.point_probability + policy.mask_probability) & asked & ~is_point
     is_box = asked & ~is_point & ~is_mask
     is_centre = is_point & (draw_for(truth.valid, generator=generator) < policy.centre_probability)
-    points[is_centre], _ = centre_point(truth.masks[is_centre])
+    points[is_centre, 0], _ = centre_point(truth.masks[is_centre])
     boxes = boxes_of_masks(truth.masks)
     boxes[truth.valid] = jittered_box(
         boxes[truth.valid],
@@ -46,8 +47,8 @@ def first_prompts(truth: Truth, policy: FirstPrompt, generator: torch.Generator)
         size = truth.masks.shape[-1] // 4  # of SAM's mask prompts
         masks = spoilt_mask(truth.masks, size, valid=truth.valid, generator=generator)
     prompts = Prompts(
-        points=points[:, :, None],
-        labels=torch.where(is_point, FOREGROUND, ABSENT)[..., None],
+        points=points,
+        labels=torch.where(is_point, FOREGROUND, ABSENT)[..., None].expand(points.shape[:3]),
         boxes=boxes,
         has_box=is_box,
         masks=masks,

@@ -12,15 +12,16 @@ from sam_ft.prompts.box_noise import BoxNoise, GaussianNoise
 
 @dataclass(frozen=True)
 class FirstPrompt:
-    """A point, a spoilt mask or a noisy box.
+    """A point or several, a spoilt mask or a noisy box.
 
     Attributes:
         point_probability: how often it is a point.
         mask_probability: how often it is a low-resolution mask of the object, spoilt; else it is a box.
-        centre_probability: how often a point is the object's centre, which evaluations click, else it is drawn
+        centre_probability: how often the first point is the object's centre, which evaluations click, else it is drawn
             uniformly.
         same_for_all: whether all objects of a batch get the same kind, by one draw.
         box_noise: displacement of the box.
+        num_points: how many points there are where it is one, each drawn by itself.
     """
 
     point_probability: float = 0.5
@@ -28,8 +29,10 @@ class FirstPrompt:
     centre_probability: float = 0.0
     same_for_all: bool = False
     box_noise: BoxNoise = field(default_factory=GaussianNoise)
+    num_points: int = 1
 
     def __post_init__(self) -> None:
+        expect_whole_number("num_points", self.num_points, least=1)
         _expect_probabilities(self, "point_probability", "mask_probability", "centre_probability")
         if self.point_probability + self.mask_probability > 1:
             raise ValueError(

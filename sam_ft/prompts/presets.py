@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import torch
 
-from sam_ft.prompts.box_noise import OutwardNoise, ShiftNoise, UniformNoise
+from sam_ft.prompts.box_noise import GaussianNoise, OutwardNoise, ShiftNoise, UniformNoise
 from sam_ft.prompts.policies import Clicks, Feedback, FirstPrompt, Rounds
 
 KINDS = ("point", "box", "mask", "clicks")
@@ -174,6 +174,17 @@ def sam_med2d(*, with_quirks: bool = False) -> InteractivePreset:
         feedback=Feedback(as_probabilities=with_quirks, keeps_prompts=False),
         ambiguous=KINDS,
     )
+
+
+def hq(*, num_points: int = 10) -> InteractivePreset:
+    """HQ-SAM: the object's exact box, 10 points on it or a spoilt mask of it, as often each; one round, one mask.
+
+    Theirs never draws a pixel twice, and spoils masks by another noise. Source: sam-hq, train/train.py.
+    """
+    first = FirstPrompt(
+        point_probability=1 / 3, mask_probability=1 / 3, box_noise=GaussianNoise(deviation=0.0), num_points=num_points
+    )
+    return InteractivePreset(first=first, rounds=Rounds(num_clicks=0, num_mask_only=0), ambiguous=())
 
 
 def box_only() -> InteractivePreset:

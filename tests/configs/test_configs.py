@@ -15,11 +15,12 @@ from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 from sam_ft.lightning import Monitoring, Recipe
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.optim import OptimiserSettings
-from sam_ft.lightning.schedules import Cosine, Steps
+from sam_ft.lightning.schedules import Cosine, Plateau, Steps
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.adapt.adapter import Adapters
 from sam_ft.models.adapt.choices import ADAPT
 from sam_ft.models.adapt.freeze import TrainNormsAndBiases, TrainParts
+from sam_ft.models.adapt.hq import HighQuality
 from sam_ft.models.adapt.lora import Lora
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import VARIANTS, build_model
@@ -28,7 +29,7 @@ from sam_ft.prompts.presets import InteractivePreset, Mixture
 CONFIGS = Path(__file__).parents[2] / "configs"
 BUILDS: dict[str, type | tuple[type, ...]] = {
     "prompts": (InteractivePreset, Mixture),
-    "adapt": (TrainParts, TrainNormsAndBiases, Lora, Adapters),
+    "adapt": (TrainParts, TrainNormsAndBiases, Lora, Adapters, HighQuality),
     "loss": SegmentationLoss,
     "optimiser": OptimiserSettings,
     "loader": LoaderSettings,
@@ -101,9 +102,9 @@ def test_the_choices_take_settings() -> None:
     assert instantiate(composed("fit", "data=synthetic", *overrides).adapt) == Lora(rank=4, dora=True, beside=())
 
 
-@pytest.mark.parametrize("name, built", [("cosine", Cosine), ("steps", Steps)])
+@pytest.mark.parametrize("name, built", [("cosine", Cosine), ("steps", Steps), ("plateau", Plateau)])
 def test_every_schedule_builds(name: str, built: type) -> None:
-    assert {"cosine", "steps"} == set(names("optimiser/schedule"))
+    assert {"cosine", "steps", "plateau"} == set(names("optimiser/schedule"))
     config = composed(
         "fit", "data=synthetic", f"optimiser/schedule={name}", "optimiser.warmup=250", "optimiser.ema=0.9"
     )
@@ -138,10 +139,14 @@ def test_the_synthetic_data_set_is_built() -> None:
 @pytest.mark.parametrize("name", names("experiment"))
 def test_every_experiment_composes_and_builds_its_recipe(name: str) -> None:
     config = composed("fit", f"experiment={name}")
-    assert plain(config)["data"]["_target_"].startswith("sam_ft.data.")
+    data = plain(config).get("data")  # a recipe leaves the data to its user
+    assert data is None or data["_target_"].startswith("sam_ft.data.")
     for group, built in BUILDS.items():
         assert isinstance(instantiate(config[group]), built)
-    assert config.trainer.max_steps >= config.trainer.val_check_interval
+    trainer = config.trainer
+    assert (trainer.max_steps == -1) == ("max_epochs" in trainer)
+    interval = trainer.val_check_interval
+    assert interval is None or interval <= trainer.max_steps * trainer.accumulate_grad_batches
 
 
 def test_without_data_an_evaluation_has_none() -> None:

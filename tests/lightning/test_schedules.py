@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from sam_ft.lightning.schedules import Cosine, Steps
+from sam_ft.lightning.schedules import Cosine, Plateau, Steps
 
 
 def test_a_cosine_starts_where_the_warmup_ends() -> None:
@@ -31,3 +31,13 @@ def test_steps_out_of_range_are_refused(wrong: dict[str, object]) -> None:
 def test_a_last_share_out_of_range_is_refused(final_lr: float) -> None:
     with pytest.raises(ValueError, match="final_lr"):
         Cosine(final_lr=final_lr)
+
+
+def test_a_plateau_leaves_the_learning_rate_to_validation() -> None:
+    assert {Plateau()(step, num_warmup=3, num_steps=10) for step in (3, 9, 12)} == {1.0}
+
+
+@pytest.mark.parametrize("wrong", [{"factor": 1.0}, {"factor": 0.0}, {"patience": -1}, {"patience": 1.5}], ids=str)
+def test_a_plateau_out_of_range_is_refused(wrong: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match=next(iter(wrong))):
+        Plateau(**wrong)  # type: ignore[arg-type]

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam_ft.models.mask_decoder import NUM_MASK_TOKENS, MaskDecoder
+from sam_ft.models.mask_decoder import NUM_MASK_TOKENS, MaskDecoder, in_place
 from sam_ft.models.prompt_encoder import PromptEmbedding
 
 B, N, T, C, GRID = 2, 3, 2, 32, 5
@@ -32,7 +32,7 @@ def test_upscaling_equals_the_transposed_convolutions_of_the_same_weights(decode
     height, width = 3, 5
     image = draw(B, N, height * width, C)
     kernels = draw(B, N, C // 8, 2)
-    masks = decoder._upscale(image, kernels, (height, width))
+    masks = in_place(decoder._upscaled(image) @ kernels, (height, width))
     features = image.transpose(2, 3).reshape(B * N, C, height, width)
     upscaled = decoder.output_upscaling(features).view(B, N, C // 8, 4 * height, 4 * width)
     expected = torch.einsum("bnchw,bncm->bnmhw", upscaled, kernels)

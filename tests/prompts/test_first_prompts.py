@@ -58,6 +58,33 @@ def test_first_point_is_the_centre_as_often_as_the_preset_says(probability, make
     assert centres == len(points) if probability == 1 else binomtest(centres, len(points), probability).pvalue > 0.01
 
 
+def test_several_first_points_are_drawn_apart_and_lie_on_the_object(make_truth, seeded):
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    mask[3:9, 4:20] = True
+    truth = make_truth(mask.expand(1, 50, SIZE, SIZE))
+    prompts, kinds = first_prompts(truth, FirstPrompt(point_probability=0.5, num_points=10), seeded())
+    assert prompts.points.shape == (1, 50, 10, 2)
+    assert torch.equal((prompts.labels == FOREGROUND).sum(dim=-1), 10 * kinds["point"])
+    assert torch.equal((prompts.labels == ABSENT).sum(dim=-1), 10 * ~kinds["point"])
+    x, y = prompts.points[kinds["point"]].long().unbind(-1)
+    assert mask[y, x].all()
+    assert all(len(set(map(tuple, points))) > 5 for points in torch.stack([x, y], dim=-1).tolist())
+
+
+def test_of_several_first_points_the_first_is_the_centre_where_the_preset_says_so(make_truth, seeded):
+    mask = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    mask[3:10, 4:11] = True
+    preset = FirstPrompt(point_probability=1.0, centre_probability=1.0, num_points=3)
+    prompts, _ = first_prompts(make_truth(mask.expand(1, 20, SIZE, SIZE)), preset, seeded())
+    assert (prompts.points[:, :, 0] == torch.tensor([7.0, 6.0])).all()
+    assert prompts.points[:, :, 1:].std(dim=(0, 1, 2)).min() > 1
+
+
+def test_no_first_point_is_no_number_of_them():
+    with pytest.raises(ValueError, match="`num_points` to be a whole number of at least 1, but got 0"):
+        FirstPrompt(num_points=0)
+
+
 def test_first_box_is_the_objects_with_the_presets_noise(make_truth, seeded):
     masks = torch.zeros(1, 4000, 64, 64, dtype=torch.bool)
     masks[..., 20:41, 24:35] = True  # rows 20 to 40, columns 24 to 34

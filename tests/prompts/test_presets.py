@@ -9,6 +9,7 @@ from sam_ft.prompts.presets import (
     InteractivePreset,
     Mixture,
     box_only,
+    hq,
     mask_refine,
     medsam,
     micro_sam,
@@ -54,6 +55,13 @@ def test_sam_med2d_is_nine_rounds_that_replace_their_clicks():
     assert preset.first.box_noise == ShiftNoise(share=0.5, cap_px=20.0)
     assert not preset.feedback.keeps_prompts and not preset.feedback.as_probabilities
     assert sam_med2d(with_quirks=True).feedback.as_probabilities
+
+
+def test_hq_is_one_round_with_an_exact_box_ten_points_or_a_mask():
+    preset = hq()
+    assert preset.first.point_probability == preset.first.mask_probability == pytest.approx(1 / 3)
+    assert (preset.first.num_points, preset.num_rounds, preset.ambiguous) == (10, 1, ())
+    assert preset.first.box_noise == GaussianNoise(deviation=0.0)
 
 
 def test_box_only_is_one_round_with_a_box():

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sam_ft.checkpoints import load_weights
+from sam_ft.models.sam.hq import add_high_quality
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
 from sam_ft.models.sam.weights import hugging_face_config, meta_from_hugging_face
@@ -93,6 +94,34 @@ def make_pair(name: str, image_size: int) -> Pair:
     redraw(theirs, torch.Generator().manual_seed(7))
     load_weights(ours, meta_from_hugging_face(theirs.state_dict()))
     return Pair(ours=ours, theirs=theirs)
+
+
+def make_hq_pair(name: str, image_size: int) -> Pair:
+    """The same with HQ-SAM's decoder."""
+    transformers = pytest.importorskip("transformers", reason="transformers is a development dependency")
+    ours = build_model(name, image_size=image_size)
+    add_high_quality(ours)
+    theirs = transformers.SamHQModel(transformers.SamHQConfig(**hugging_face_config(ours.state_dict()))).eval()
+    redraw(theirs, torch.Generator().manual_seed(7))
+    theirs.mask_decoder.transformer.register_forward_hook(_hand_over_image, with_kwargs=True)
+    load_weights(ours, meta_from_hugging_face(theirs.state_dict()))
+    return Pair(ours=ours.eval(), theirs=theirs)
+
+
+def _hand_over_image(module: nn.Module, args: object, kwargs: dict[str, Tensor], output: tuple[Tensor, Tensor]) -> None:
+    """Mends SamHQMaskDecoder of transformers 5.23, which drops the image features that its transformer returns.
+
+    It goes on with the input, height and width exchanged (as if it were the output, flat); SysCV/sam-hq and SamModel
+    go on with the output. Here the input becomes the output, exchanged once more.
+    """
+    given = kwargs["image_embeddings"]  # (B * N, C, h, w), h = w
+    returned = output[1].flatten(0, 1).transpose(1, 2).reshape(given.shape)
+    given.copy_(returned.transpose(2, 3))
+
+
+@pytest.fixture(scope="package")
+def tiny_hq() -> Pair:
+    return make_hq_pair("vit_tiny", TINY_SIZE)
 
 
 @pytest.fixture(scope="package")

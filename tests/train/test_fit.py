@@ -106,7 +106,7 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["model.image_size=60"], ["multiple of 16", "60"]),
         (["model.image_size=big"], ["model.image_size", "'big'"]),
         (["model.weights=nowhere.pth"], ["nowhere.pth"]),
-        (["adapt=heads"], ["adapter, decoder, full, lora, norm_and_bias, prompt_and_decoder", "'heads'"]),
+        (["adapt=heads"], ["adapter, decoder, full, hq, lora, norm_and_bias, prompt_and_decoder", "'heads'"]),
         (["adapt=lora", "adapt.rank=0"], ["`rank`", "at least 1"]),
         (["adapt=lora", "adapt.layers=[neck]"], ["`layers`", "image_encoder.blocks.0.attn.qkv"]),
         (["adapt=decoder", "adapt.parts=[heads]"], ["image_encoder, prompt_encoder, mask_decoder", "heads"]),

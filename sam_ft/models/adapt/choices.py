@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from sam_ft.models.adapt.adapter import Adapters
 from sam_ft.models.adapt.freeze import TrainNormsAndBiases, TrainParts
+from sam_ft.models.adapt.hq import HighQuality
 from sam_ft.models.adapt.lora import Lora
 from sam_ft.models.sam.model import Sam
 
@@ -16,6 +17,7 @@ ADAPT: dict[str, Callable[[Sam], None]] = {
     "lora": Lora(),
     "adapter": Adapters(),
     "norm_and_bias": TrainNormsAndBiases(),
+    "hq": HighQuality(),
 }
 
 

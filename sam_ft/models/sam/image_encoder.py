@@ -58,13 +58,43 @@ class ImageEncoder(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         """Embed normalised frames."""
+        return self._finish(self._through(0, len(self.blocks), self._patches(images)))
+
+    def with_early_features(self, images: Tensor) -> tuple[Tensor, Tensor]:
+        """The embedding, and what the first block with global attention puts out: (B, C, h, w), C the encoder's width.
+
+        Raises:
+            ValueError: no block has global attention.
+        """
+        end = self.first_global_block() + 1
+        early = self._through(0, end, self._patches(images))
+        features = self._finish(self._through(end, len(self.blocks), early))
+        return features, early.permute(0, 3, 1, 2)
+
+    def first_global_block(self) -> int:
+        """Its index.
+
+        Raises:
+            ValueError: there is none.
+        """
+        for index, block in enumerate(self.blocks):
+            if not isinstance(block, WindowedBlock):
+                return index
+        raise ValueError("Expected an image encoder with a block of global attention, but all are windowed.")
+
+    def _patches(self, images: Tensor) -> Tensor:
         if images.ndim != 4 or images.shape[1:] != (3, self.image_size, self.image_size):
             raise ValueError(
                 f"Expected `images` (B, 3, {self.image_size}, {self.image_size}), but got {tuple(images.shape)}."
             )
-        x = self.patch_embed(images) + self.pos_embed  # (B, h, w, C)
-        for block in self.blocks:
+        return self.patch_embed(images) + self.pos_embed  # (B, h, w, C)
+
+    def _through(self, begin: int, end: int, x: Tensor) -> Tensor:
+        for block in self.blocks[begin:end]:
             x = block(x)
+        return x  # (B, h, w, C)
+
+    def _finish(self, x: Tensor) -> Tensor:
         return self.neck(x.permute(0, 3, 1, 2))  # (B, out_channels, h, w)
 
     def set_drop_path(self, rate: float) -> None:

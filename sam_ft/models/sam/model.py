@@ -22,7 +22,10 @@ class Sam(nn.Module):
 
     def encode_image(self, images: Tensor) -> ImageEmbedding:
         """(B, 3, S, S) normalised frames -> their embedding."""
-        return ImageEmbedding(features=self.image_encoder(images))
+        if not self.mask_decoder.uses_early_features:
+            return ImageEmbedding(features=self.image_encoder(images))
+        features, early = self.image_encoder.with_early_features(images)
+        return ImageEmbedding(features=features, high_resolution=(early,))
 
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
         """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
@@ -31,4 +34,5 @@ class Sam(nn.Module):
             self.prompt_encoder.image_pe(),
             self.prompt_encoder(prompts),
             multimask_output=multimask_output,
+            high_resolution=embedding.high_resolution,
         )

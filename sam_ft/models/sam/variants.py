@@ -8,6 +8,7 @@ import torch
 
 from sam_ft.models.mask_decoder import MaskDecoder
 from sam_ft.models.prompt_encoder import PromptEncoder
+from sam_ft.models.sam.hq import is_high_quality
 from sam_ft.models.sam.image_encoder import ImageEncoder
 from sam_ft.models.sam.model import Sam
 
@@ -107,7 +108,7 @@ def build_model(name: str, *, image_size: int | None = None) -> Sam:
 
 
 def variant_of(model: Sam) -> str | None:
-    """The name of a model's size at any image size, with or without adapters; None for a size without one."""
+    """The name of a model's size at any image size, whatever is added to it; None for a size without one."""
     shapes = _shapes(model)
     for name, build in VARIANTS.items():
         with torch.device("meta"):
@@ -121,5 +122,5 @@ def _shapes(model: Sam) -> dict[str, torch.Size]:
     return {
         name: tensor.shape
         for name, tensor in model.state_dict().items()
-        if "pos" not in name.rpartition(".")[2] and ".adapter." not in name
+        if "pos" not in name.rpartition(".")[2] and ".adapter." not in name and not is_high_quality(name)
     }

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam_ft.models.mask_decoder import NUM_HEADS
+from sam_ft.models.sam.hq import HUGGING_FACE_NAMES, is_high_quality
 
 StateDict = dict[str, Tensor]
 
@@ -59,6 +60,7 @@ _NAMES = (
     ("mask_decoder.iou_prediction_head.layers.0", "mask_decoder.iou_prediction_head.proj_in"),
     ("mask_decoder.iou_prediction_head.layers.1", "mask_decoder.iou_prediction_head.layers.0"),
     ("mask_decoder.iou_prediction_head.layers.2", "mask_decoder.iou_prediction_head.proj_out"),
+    *HUGGING_FACE_NAMES,
     ("image_encoder.pos_embed", "vision_encoder.pos_embed"),
     ("image_encoder.patch_embed.proj", "vision_encoder.patch_embed.projection"),
     ("image_encoder.blocks.#.norm1", "vision_encoder.layers.#.layer_norm1"),
@@ -239,30 +241,36 @@ def _resize_table(positions: Tensor, length: int) -> Tensor:
 def hugging_face_config(state_dict: Mapping[str, Tensor]) -> dict[str, Any]:
     """The `config.json` with which `transformers.SamModel` builds the model of these Meta-named weights.
 
-    The mask decoder's `layer_norm_eps` is 1e-5 as in segment_anything, where transformers' default is 1e-6.
+    With HQ-SAM's decoder among them it is `SamHQModel`. The mask decoder's `layer_norm_eps` is 1e-5 as in
+    segment_anything, where transformers' default is 1e-6.
 
     Raises:
         ValueError: a weight from which a size is read is missing.
     """
     sizes = read_architecture(state_dict)
+    is_hq = any(map(is_high_quality, state_dict))
+    family, decoder_only = ("sam_hq", {"vit_dim": sizes.encoder_width}) if is_hq else ("sam", {})
     return {
-        "model_type": "sam",
-        "architectures": ["SamModel"],
-        "vision_config": _vision_config(state_dict, sizes),
+        "model_type": family,
+        "architectures": ["SamHQModel" if is_hq else "SamModel"],
+        "vision_config": {"model_type": f"{family}_vision_model", **_vision_config(state_dict, sizes)},
         "prompt_encoder_config": {
-            "model_type": "sam_prompt_encoder",
+            "model_type": f"{family}_prompt_encoder",
             "hidden_size": sizes.decoder_width,
             "image_size": sizes.image_size,
             "patch_size": sizes.patch_size,
             "mask_input_channels": _shape(state_dict, "prompt_encoder.mask_downscaling.3.weight", dims=4)[0],
         },
-        "mask_decoder_config": _mask_decoder_config(state_dict, sizes),
+        "mask_decoder_config": {
+            "model_type": f"{family}_mask_decoder",
+            **_mask_decoder_config(state_dict, sizes),
+            **decoder_only,
+        },
     }
 
 
 def _vision_config(state_dict: Mapping[str, Tensor], sizes: Architecture) -> dict[str, Any]:
     return {
-        "model_type": "sam_vision_model",
         "hidden_size": sizes.encoder_width,
         "output_channels": sizes.decoder_width,
         "num_hidden_layers": sizes.encoder_depth,
@@ -280,7 +288,6 @@ def _mask_decoder_config(state_dict: Mapping[str, Tensor], sizes: Architecture) 
     cross_width = _shape(state_dict, f"{_TWO_WAY}.final_attn_token_to_image.q_proj.weight", dims=2)[0]
     first_norm = re.compile(rf"{_TWO_WAY}\.layers\.\d+\.norm1\.weight")
     return {
-        "model_type": "sam_mask_decoder",
         "hidden_size": sizes.decoder_width,
         "mlp_dim": _shape(state_dict, f"{_TWO_WAY}.layers.0.mlp.lin1.weight", dims=2)[0],
         "num_hidden_layers": sum(first_norm.fullmatch(name) is not None for name in state_dict),

@@ -12,6 +12,7 @@ LEARNS = {
     "lora": {"image_encoder", "mask_decoder"},
     "adapter": {"image_encoder", "prompt_encoder", "mask_decoder"},
     "norm_and_bias": {"image_encoder", "mask_decoder"},
+    "hq": {"mask_decoder"},
 }
 
 
@@ -29,5 +30,5 @@ def test_a_name_chooses_what_learns(how):
 
 def test_unknown_name_is_told_the_known_ones():
     model = build_model("vit_tiny", image_size=16)
-    with pytest.raises(ValueError, match="one of full, decoder, .*, norm_and_bias, but got 'heads'"):
+    with pytest.raises(ValueError, match="one of full, decoder, .*, hq, but got 'heads'"):
         adapt(model, "heads")
