@@ -13,6 +13,7 @@ from sam_ft.data.augment import Augmentation
 from sam_ft.data.layers import layers_of
 from sam_ft.data.splits import SampleDataset
 from sam_ft.data.windows import RandomWindow
+from sam_ft.masks.areas import mask_areas
 from sam_ft.transforms import Frame
 from sam_ft.types import Batch, Sample
 
@@ -63,17 +64,36 @@ class Prepare:
         if self.window is not None:
             sample = self.window(sample, random)
         if self.augment is not None:
-            sample = _augmented(sample, self.augment, seed=int(random.integers(2**31)))
-        if self.max_objects is not None and len(sample.masks) > self.max_objects:
-            chosen = np.sort(random.choice(len(sample.masks), self.max_objects, replace=False))
-            sample = _choose(sample, torch.from_numpy(chosen))
+            sample = self._augmented(sample, self.augment, random)
+        else:
+            sample = _choose(sample, self._thinned(torch.arange(len(sample.masks)), random))
         height, width = sample.image.shape[:2]
         frame = Frame((height, width), self.image_size)
         masks = frame.masks_to_frame(sample.masks)
-        for lost in (~masks.flatten(1).any(dim=1)).nonzero().flatten().tolist():
+        for lost in (mask_areas(masks) == 0).nonzero().flatten().tolist():
             x, y = _middle_in_frame(sample.masks[lost], frame)
             masks[lost, y, x] = True
         return PreparedSample(image=frame.image_to_frame(sample.image), masks=masks, sample=sample)
+
+    def _augmented(self, sample: Sample, augment: Augmentation, random: np.random.Generator) -> Sample:
+        """The sample after augmentation, with objects chosen from those that are still in sight."""
+        layers = layers_of(sample.masks.numpy())
+        image, maps = augment(sample.image.numpy(), layers.maps, seed=int(random.integers(2**31)))
+        layers = replace(layers, maps=maps)
+        chosen = self._thinned(torch.from_numpy(layers.areas()).nonzero().flatten(), random)
+        return replace(
+            sample,
+            image=torch.from_numpy(np.ascontiguousarray(image)),
+            masks=torch.from_numpy(layers.masks(chosen.tolist())),
+            class_names=tuple(sample.class_names[index] for index in chosen.tolist()),
+            pixel_mm=None,  # no longer known after scaling
+        )
+
+    def _thinned(self, indices: Tensor, random: np.random.Generator) -> Tensor:
+        """At most `max_objects` of the objects, in their order."""
+        if self.max_objects is None or len(indices) <= self.max_objects:
+            return indices
+        return indices[np.sort(random.choice(len(indices), self.max_objects, replace=False))]
 
 
 class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
@@ -139,7 +159,7 @@ def whole_batches(
 
 def _visible(masks: Tensor) -> Tensor:
     """(N, H, W) -> the indices of the masks that have a pixel."""
-    return masks.flatten(1).any(dim=1).nonzero().flatten()
+    return mask_areas(masks).nonzero().flatten()
 
 
 def _choose(sample: Sample, chosen: Tensor) -> Sample:
@@ -148,18 +168,6 @@ def _choose(sample: Sample, chosen: Tensor) -> Sample:
         return sample
     names = tuple(sample.class_names[index] for index in chosen.tolist())
     return replace(sample, masks=sample.masks[chosen], class_names=names)
-
-
-def _augmented(sample: Sample, augment: Augmentation, *, seed: int) -> Sample:
-    layers = layers_of(sample.masks.numpy())
-    image, maps = augment(sample.image.numpy(), layers.maps, seed=seed)
-    changed = replace(
-        sample,
-        image=torch.from_numpy(np.ascontiguousarray(image)),
-        masks=torch.from_numpy(replace(layers, maps=maps).masks()),
-        pixel_mm=None,  # no longer known after scaling
-    )
-    return _choose(changed, _visible(changed.masks))
 
 
 def _middle_in_frame(mask: Tensor, frame: Frame) -> tuple[int, int]:

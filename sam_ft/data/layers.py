@@ -22,10 +22,16 @@ class Layers:
     maps: np.ndarray
     places: Sequence[tuple[int, int]]
 
-    def masks(self) -> np.ndarray:
-        """The masks again: (N, H, W) bool."""
-        masks = np.zeros((len(self.places), *self.maps.shape[1:]), dtype=bool)
-        for mask, (layer, value) in zip(masks, self.places, strict=True):
+    def areas(self) -> np.ndarray:
+        """How many pixels each mask has: (N,)."""
+        counts = [np.bincount(labels.ravel(), minlength=_MOST_VALUES + 1) for labels in self.maps]
+        return np.array([counts[layer][value] for layer, value in self.places], dtype=np.int64)
+
+    def masks(self, chosen: Sequence[int] | None = None) -> np.ndarray:
+        """The masks again, all of them or those at some places: (N, H, W) bool."""
+        places = self.places if chosen is None else [self.places[index] for index in chosen]
+        masks = np.zeros((len(places), *self.maps.shape[1:]), dtype=bool)
+        for mask, (layer, value) in zip(masks, places, strict=True):
             np.equal(self.maps[layer], value, out=mask)
         return masks
 

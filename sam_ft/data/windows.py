@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sam_ft.masks.areas import mask_areas
 from sam_ft.types import Sample
 
 
@@ -52,7 +53,7 @@ class RandomWindow:
         y0, y1 = _interval(side, height, rows, random)
         x0, x1 = _interval(side, width, columns, random)
         masks = sample.masks[:, y0:y1, x0:x1]
-        visible, whole = masks.sum(dim=(1, 2)), sample.masks.sum(dim=(1, 2))
+        visible, whole = mask_areas(masks), mask_areas(sample.masks)
         kept = ((visible > 0) & (visible >= self.least_visible * whole)).nonzero().flatten()
         return replace(
             sample,

@@ -22,6 +22,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from sam_ft.evaluation.clicks import next_click
 from sam_ft.files import atomic_write, write_json
+from sam_ft.masks.areas import mask_areas
 from sam_ft.masks.boxes import boxes_of_masks
 from sam_ft.metrics.overlap import iou
 from sam_ft.transforms import Frame
@@ -190,7 +191,7 @@ class _Objects:
     def answers(self, prompt: Literal["box", "click"], num_clicks: int) -> Iterator[tuple[MaskRecord, Tensor]]:
         """A record and the logits `(H, W)` for each object."""
         ious = iou(self.logits > 0, self.targets).tolist()
-        areas = self.targets.sum(dim=(-2, -1)).tolist()
+        areas = mask_areas(self.targets).tolist()
         for n, (object_iou, area_px) in enumerate(zip(ious, areas, strict=True)):
             clicked = self.labels[n] != ABSENT
             record = MaskRecord(
@@ -236,7 +237,7 @@ def _ask_batch(
 
 def _objects(sample: Sample, selected: slice, image_size: int) -> _Objects:
     targets = sample.masks[selected].cpu()  # (n, H, W)
-    empty = (~targets.flatten(1).any(dim=1)).nonzero().flatten().tolist()
+    empty = (mask_areas(targets) == 0).nonzero().flatten().tolist()
     if empty:
         raise ValueError(
             f"Expected every object to have a pixel, but got an empty mask for object {selected.start + empty[0]} "

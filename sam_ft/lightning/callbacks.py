@@ -17,6 +17,7 @@ from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
 from sam_ft.evaluation.measuring import spread_evenly
 from sam_ft.files import atomic_write
+from sam_ft.masks.areas import mask_areas
 from sam_ft.pictures import Case, Prediction, comparison_figure, to_png
 
 _logger = logging.getLogger(__name__)
@@ -118,7 +119,7 @@ class ValidationPictures(Callback):
             evaluate_clicks(pl_module.model, [collate([prepare(sample)])], clicks=(1,), on_prediction=keep)
         cases = []
         for sample in self.samples:
-            largest = int(sample.masks.flatten(1).sum(dim=1).argmax())
+            largest = int(mask_areas(sample.masks).argmax())
             predictions = [
                 Prediction(title, mask, record.iou, record.points, record.labels, record.box)
                 for prompt, title in (("click", "1 click"), ("box", "box"))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sam_ft.masks.areas import mask_areas
+
 
 def iou(masks: Tensor, targets: Tensor) -> Tensor:
     """Intersection over union (Jaccard index) of each pair of masks.
@@ -20,8 +22,8 @@ def iou(masks: Tensor, targets: Tensor) -> Tensor:
         ValueError: either is not bool, or the sizes differ.
     """
     _check(masks, targets)
-    intersection = _area(masks & targets)
-    union = _area(masks) + _area(targets) - intersection
+    intersection = mask_areas(masks & targets)
+    union = mask_areas(masks) + mask_areas(targets) - intersection
     return torch.where(union > 0, intersection / union.clamp(min=1), 1.0)
 
 
@@ -39,12 +41,8 @@ def dice(masks: Tensor, targets: Tensor) -> Tensor:
         ValueError: either is not bool, or the sizes differ.
     """
     _check(masks, targets)
-    total = _area(masks) + _area(targets)
-    return torch.where(total > 0, 2 * _area(masks & targets) / total.clamp(min=1), 1.0)
-
-
-def _area(masks: Tensor) -> Tensor:
-    return masks.sum(dim=(-2, -1))
+    total = mask_areas(masks) + mask_areas(targets)
+    return torch.where(total > 0, 2 * mask_areas(masks & targets) / total.clamp(min=1), 1.0)
 
 
 def _check(masks: Tensor, targets: Tensor) -> None:
