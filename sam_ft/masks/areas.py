@@ -20,8 +20,7 @@ def mask_areas(masks: Tensor) -> Tensor:
     """
     if masks.device.type != "cpu":
         return masks.sum(dim=(-2, -1))
-    flat = masks.detach().numpy().reshape(-1, *masks.shape[-2:]) if masks.numel() else []
-    counts = [int(np.count_nonzero(mask)) for mask in flat]
-    if not counts:
+    if not masks.numel():
         return torch.zeros(masks.shape[:-2], dtype=torch.int64)
+    counts = [int(np.count_nonzero(mask)) for mask in masks.detach().numpy().reshape(-1, *masks.shape[-2:])]
     return torch.tensor(counts).view(masks.shape[:-2])
