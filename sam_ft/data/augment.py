@@ -50,7 +50,8 @@ def augmentation(name: str) -> Augmentation | None:
     """An augmentation by the name of its preset.
 
     Presets: "none"; "light", for photographs and microscopy seen from above (both flips, quarter turns, brightness
-    and contrast); "medical", for slices of volumes (one flip left-right, since anatomy has
+    and contrast); "microscopy", for stains and modalities that differ much (as "light"; some images grey, some with
+    dark and bright exchanged); "medical", for slices of volumes (one flip left-right, since anatomy has
     an upside; small rotation, scale and shift; brightness, contrast and gamma; noise and blur).
 
     Returns:
@@ -74,6 +75,10 @@ def _light(library: ModuleType) -> list[Any]:
     ]
 
 
+def _microscopy(library: ModuleType) -> list[Any]:
+    return [library.ToGray(p=0.3), library.InvertImg(p=0.3), *_light(library)]
+
+
 def _medical(library: ModuleType) -> list[Any]:
     shift = {"x": (-0.05, 0.05), "y": (-0.05, 0.05)}
     return [
@@ -89,6 +94,7 @@ def _medical(library: ModuleType) -> list[Any]:
 _PRESETS: dict[str, Callable[[ModuleType], list[Any]] | None] = {
     "none": None,
     "light": _light,
+    "microscopy": _microscopy,
     "medical": _medical,
 }
 

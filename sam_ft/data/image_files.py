@@ -10,6 +10,7 @@ from PIL import Image, UnidentifiedImageError
 from sam_ft.transforms import percentile_range, rescale
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
+_STRETCHED_BETWEEN = (0.5, 99.5)
 _UNREADABLE = (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError)
 
 
@@ -38,6 +39,21 @@ def read_image(path: Path) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = np.repeat(pixels[..., None], 3, axis=-1)  # (H, W, 3)
     return np.ascontiguousarray(pixels)
+
+
+def stretched(image: np.ndarray) -> np.ndarray:
+    """An image whose 0.5 and 99.5 percentiles, over all pixels and channels, are 0 and 255.
+
+    Of a dim picture the model sees otherwise nearly the same value everywhere; colours keep their proportions.
+
+    Args:
+        image: (H, W, 3) uint8.
+
+    Returns:
+        (H, W, 3) uint8; the image itself where both percentiles are one value.
+    """
+    low, high = np.percentile(image, _STRETCHED_BETWEEN)
+    return rescale(image, low=low, high=high) if high > low else image
 
 
 def read_label_map(path: Path) -> np.ndarray:

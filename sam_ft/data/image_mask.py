@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sam_ft.data.image_files import SUFFIXES, image_size, read_image, read_label_map
+from sam_ft.data.image_files import SUFFIXES, image_size, read_image, read_label_map, stretched
 from sam_ft.data.splits import DataSplits, GroupSplit, Part
 from sam_ft.types import Sample
 
@@ -28,6 +28,7 @@ class ImageMaskFolder:
         labels: Folder of label maps.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
+        stretch: Whether each image's brightness is stretched to the whole range; see `stretched`.
         stems: The files to take, by name without suffix; None: all.
 
     Attributes:
@@ -46,12 +47,14 @@ class ImageMaskFolder:
         *,
         min_area_px: int = 1,
         class_name: str = "object",
+        stretch: bool = False,
         stems: frozenset[str] | None = None,
     ) -> None:
         if min_area_px < 1:
             raise ValueError(f"Expected `min_area_px` of 1 or more, but got {min_area_px}.")
         self.min_area_px = min_area_px
         self.class_name = class_name
+        self.stretch = stretch
         pairs = [pair for pair in pair_by_stem(images, labels) if stems is None or pair[0].stem in stems]
         self.pairs = tuple(pair for pair in pairs if len(self._object_values(_read_checked(*pair))))
         if not self.pairs:
@@ -70,8 +73,9 @@ class ImageMaskFolder:
         image_path, label_path = self.pairs[index]
         labels = _read_checked(image_path, label_path)
         values = self._object_values(labels)
+        image = read_image(image_path)
         return Sample(
-            image=torch.from_numpy(read_image(image_path)),
+            image=torch.from_numpy(stretched(image) if self.stretch else image),
             masks=torch.from_numpy(labels == values[:, None, None]),  # (N, H, W)
             class_names=(self.class_name,) * len(values),
             name=image_path.stem,
@@ -93,6 +97,7 @@ def image_mask_splits(
     labels: str = "labels",
     min_area_px: int = 1,
     class_name: str = "object",
+    stretch: bool = False,
 ) -> DataSplits:
     """`ImageMaskFolder` in parts, as the folders say or by a rule.
 
@@ -106,6 +111,7 @@ def image_mask_splits(
         labels: Name of the folders of label maps.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
+        stretch: Whether each image's brightness is stretched to the whole range, for dim microscopy.
 
     Raises:
         ValueError: Neither layout is found, or what `ImageMaskFolder` raises.
@@ -115,7 +121,12 @@ def image_mask_splits(
     def read(part: str, stems: frozenset[str] | None = None) -> ImageMaskFolder:
         base = folder / part
         return ImageMaskFolder(
-            base / images, base / labels, min_area_px=min_area_px, class_name=class_name, stems=stems
+            base / images,
+            base / labels,
+            min_area_px=min_area_px,
+            class_name=class_name,
+            stretch=stretch,
+            stems=stems,
         )
 
     if (folder / "train").is_dir() and (folder / "val").is_dir():

@@ -98,13 +98,18 @@ def sam_paper(
     fewest_clicks: int | None = None,
     num_mask_only: int = 2,
     box_is_ambiguous: bool = True,
+    box_deviation: float = 0.1,
 ) -> InteractivePreset:
     """SAM, appendix A: a point or a box, 8 clicks, 2 rounds on the mask alone: 11 rounds.
 
     A lone box counts as one prompt and is answered by three masks; `box_is_ambiguous=False` counts it as two points.
     """
     return InteractivePreset(
-        first=FirstPrompt(point_probability=point_probability, centre_probability=centre_probability),
+        first=FirstPrompt(
+            point_probability=point_probability,
+            centre_probability=centre_probability,
+            box_noise=GaussianNoise(deviation=box_deviation),
+        ),
         rounds=Rounds(num_clicks=num_clicks, fewest_clicks=fewest_clicks, num_mask_only=num_mask_only),
         ambiguous=("point", "box") if box_is_ambiguous else ("point",),
     )
@@ -187,10 +192,12 @@ def hq(*, num_points: int = 10) -> InteractivePreset:
     return InteractivePreset(first=first, rounds=Rounds(num_clicks=0, num_mask_only=0), ambiguous=())
 
 
-def box_only() -> InteractivePreset:
+def box_only(*, box_deviation: float = 0.1) -> InteractivePreset:
     """One noisy box and nothing else. The model will not learn what clicks mean."""
     return InteractivePreset(
-        first=FirstPrompt(point_probability=0.0), rounds=Rounds(num_clicks=0, num_mask_only=0), ambiguous=("box",)
+        first=FirstPrompt(point_probability=0.0, box_noise=GaussianNoise(deviation=box_deviation)),
+        rounds=Rounds(num_clicks=0, num_mask_only=0),
+        ambiguous=("box",),
     )
 
 

@@ -19,11 +19,11 @@ def picture() -> tuple[np.ndarray, np.ndarray]:
 
 def test_none_is_no_augmentation_and_unknown_names_list_the_known() -> None:
     assert augmentation("none") is None
-    with pytest.raises(ValueError, match="none, light, medical.*'heavy'"):
+    with pytest.raises(ValueError, match="none, light, microscopy, medical.*'heavy'"):
         augmentation("heavy")
 
 
-@pytest.mark.parametrize("name", ["light", "medical"])
+@pytest.mark.parametrize("name", ["light", "microscopy", "medical"])
 def test_equal_seeds_give_equal_pictures_whatever_came_before(
     name: str, picture: tuple[np.ndarray, np.ndarray]
 ) -> None:
@@ -37,7 +37,7 @@ def test_equal_seeds_give_equal_pictures_whatever_came_before(
     assert len({image.tobytes() for image, _ in first}) > 8
 
 
-@pytest.mark.parametrize("name", ["light", "medical"])
+@pytest.mark.parametrize("name", ["light", "microscopy", "medical"])
 def test_label_maps_keep_their_values(name: str, picture: tuple[np.ndarray, np.ndarray]) -> None:
     augment = augmentation(name)
     assert augment is not None
@@ -45,6 +45,18 @@ def test_label_maps_keep_their_values(name: str, picture: tuple[np.ndarray, np.n
     for seed in range(20):
         _, changed = augment(picture[0], labels, seed=seed)
         assert set(np.unique(changed)) <= {0, 17, 200, 255}
+
+
+def test_microscopy_exchanges_dark_and_bright_and_drops_colours_in_some_images() -> None:
+    augment = augmentation("microscopy")
+    assert augment is not None
+    image = np.zeros((8, 8, 3), dtype=np.uint8)
+    image[..., 0] = 60
+    changed = np.array(
+        [augment(image, np.zeros((1, 8, 8), np.uint8), seed=seed)[0].mean(axis=(0, 1)) for seed in range(200)]
+    )
+    is_grey, is_inverted = np.ptp(changed, axis=1) < 1, changed[:, 1] > 128
+    assert 35 < is_grey.sum() < 85 and 35 < is_inverted.sum() < 85 and (is_grey & is_inverted).any()
 
 
 def test_the_source_is_left_as_it_was(picture: tuple[np.ndarray, np.ndarray]) -> None:

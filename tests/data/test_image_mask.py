@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from sam_ft.data.image_files import read_image, read_label_map
+from sam_ft.data.image_files import read_image, read_label_map, stretched
 from sam_ft.data.image_mask import ImageMaskFolder, image_mask_splits
 from sam_ft.data.splits import GroupSplit
 
@@ -128,6 +128,23 @@ def test_twelve_bits_in_sixteen_are_scaled_to_the_full_range(tmp_path: Path) -> 
         image = read_image(save(tmp_path / name, ramp))
         assert image.dtype == np.uint8 and image.min() == 0 and image.max() == 255
         assert abs(int(image[50, 0, 0]) - 128) < 3
+
+
+def test_a_dim_image_is_stretched_to_the_whole_range_if_asked(tmp_path: Path) -> None:
+    dim = np.linspace(10, 40, 100 * 100).reshape(100, 100).astype(np.uint8)
+    save(tmp_path / "images" / "a.png", dim)
+    save(tmp_path / "labels" / "a.png", (dim > 30).astype(np.uint8))
+    as_it_is, stretched = (
+        ImageMaskFolder(tmp_path / "images", tmp_path / "labels", stretch=stretch)[0] for stretch in (False, True)
+    )
+    assert as_it_is.image.max() == 40 and torch.equal(as_it_is.masks, stretched.masks)
+    assert stretched.image.min() == 0 and stretched.image.max() == 255
+    assert abs(int(stretched.image[50, 0, 0]) - 128) < 5
+
+
+def test_an_image_of_one_value_stays_what_it_is_when_stretched() -> None:
+    image = np.full((5, 6, 3), 77, dtype=np.uint8)
+    assert np.array_equal(stretched(image), image)
 
 
 def test_a_label_map_in_colours_or_with_fractions_is_refused(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["model.drop_path=1"], ["`drop_path`", "1"]),
         (["resume=nowhere.ckpt"], ["nowhere.ckpt"]),
         (["monitoring.metric=miou@7"], ["miou@1, miou@3, miou@5, miou@box"]),
-        (["loader.augment=strong"], ["none, light, medical"]),
+        (["loader.augment=strong"], ["none, light, microscopy, medical"]),
         (["trainer.accelerator=abacus"], ["abacus"]),
         (["+trainer.max_stepz=3"], ["max_stepz"]),
         (["trainer.val_check_interval=5"], ["val_check_interval=5"]),
