@@ -23,9 +23,9 @@ SECONDS=0
 "${fit[@]}" "${some[@]}" output="$output/1"
 "${fit[@]}" "${some[@]}" output="$output/2" model.weights="$output/1/model.safetensors" model.image_size=256 \
     optimiser.lr=8e-4 loader.batch_size=2 loader.max_objects=12 loader.windows=[0.25,0.7] \
-    trainer.max_steps=2400 trainer.val_check_interval=2400
+    trainer.max_steps=1900 trainer.val_check_interval=1900
 "${fit[@]}" "${many[@]}" output="$output/3" model.weights="$output/2/model.safetensors" model.image_size=512 \
     optimiser.lr=8e-4 optimiser.schedule.final_lr=0 loader.batch_size=1 loader.max_objects=12 \
-    loader.windows=[0.5,1.0] trainer.max_steps=3000 trainer.val_check_interval=3000
+    loader.windows=[0.5,1.0] trainer.max_steps=2700 trainer.val_check_interval=2700
 echo "Trained for $((SECONDS / 60)) min $((SECONDS % 60)) s."
 sam-ft evaluate checkpoint="$output/3/best.ckpt" part=test clicks=[1,2,3,5,9] output="$output/test"
