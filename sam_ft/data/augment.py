@@ -71,7 +71,8 @@ def _light(library: ModuleType) -> list[Any]:
         library.HorizontalFlip(p=0.5),
         library.VerticalFlip(p=0.5),
         library.RandomRotate90(p=0.5),
-        library.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=0.5),
+        # relative to the image's mean: a shift by a share of 255 would leave nothing of a dim image
+        library.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, brightness_by_max=False, p=0.5),
     ]
 
 
