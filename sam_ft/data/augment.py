@@ -77,7 +77,7 @@ def _light(library: ModuleType) -> list[Any]:
 
 
 def _microscopy(library: ModuleType) -> list[Any]:
-    return [library.ToGray(p=0.3), library.InvertImg(p=0.3), *_light(library)]
+    return [*_light(library), library.ToGray(p=0.3), library.InvertImg(p=0.3)]
 
 
 def _medical(library: ModuleType) -> list[Any]:
