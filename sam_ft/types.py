@@ -63,6 +63,8 @@ class MaskPrediction:
     low_res_logits: Tensor  # (B, N, M, h, w): a pixel belongs to the mask where the logit is above 0
     iou_predictions: Tensor  # (B, N, M): the model's own estimate of each mask's IoU
     object_logits: Tensor | None = None  # (B, N), SAM 2 only
+    class_logits: Tensor | None = None  # (B, N, M, K), of a model with a class head only
+    class_names: tuple[str, ...] = ()  # of these K classes
 
     def most_confident(self) -> MaskPrediction:
         """The mask with the highest predicted IoU of each object, M = 1."""
@@ -71,6 +73,9 @@ class MaskPrediction:
             self,
             low_res_logits=self.low_res_logits.take_along_dim(best[..., None, None], dim=2),
             iou_predictions=self.iou_predictions.take_along_dim(best, dim=2),
+            class_logits=(
+                None if self.class_logits is None else self.class_logits.take_along_dim(best[..., None], dim=2)
+            ),
         )
 
 

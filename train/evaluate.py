@@ -42,6 +42,8 @@ def evaluate(config: DictConfig) -> None:
             num_workers=config.num_workers,
             on_batch=bar.update,
         )
+    if foreign := sorted(set(measurement.by_class) - set(model.class_names)) if model.class_names else []:
+        _logger.warning("The model does not know the classes %s, which count as not told.", ", ".join(foreign))
     measurement.write(output)
     page = evaluation_page(
         measurement,
@@ -52,7 +54,7 @@ def evaluate(config: DictConfig) -> None:
     )
     write_page(output / "index.html", page)
     for name, value in measurement.summary.items():
-        _logger.info("  %-11s %s", name, f"{value:.4f}" if name.startswith("miou") else f"{value:g}")
+        _logger.info("  %-18s %s", name, f"{value:.4f}" if "@" in name else f"{value:g}")
     _logger.info("Written to %s: summary.json, records.csv, index.html", output)
 
 

@@ -24,6 +24,7 @@ def train(config: DictConfig) -> None:
     """Build everything that the config names, train, say where everything is."""
     data = program.data_of(config.data)
     model = program.model_of(config)
+    program.teach_classes(model, data, config.classes)
     recipe = program.recipe_of(config)
     _logger.info(
         "%s at %d px, %d training samples, %d for validation\n\n%s\n",

@@ -16,6 +16,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sam_ft.checkpoints import load_weights, read_state_dict, save_safetensors
 from sam_ft.checks import expect_whole_number
+from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.splits import DataSplits
 from sam_ft.files import atomic_write
 from sam_ft.lightning.averaging import AveragedWeights
@@ -28,6 +29,7 @@ from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.recipes import sam_loss
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.adapt.lora import SCALING, has_lora, save_adapter
+from sam_ft.models.sam.heads import class_names_in
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import PromptPreset, sam_paper
 
@@ -114,7 +116,8 @@ def fit(
     """Train a model; afterwards it holds the weights of the best checkpoint, LoRA still beside them.
 
     Args:
-        model: what is trained; parameters that do not require a gradient stay as they are.
+        model: what is trained; parameters that do not require a gradient stay as they are. One with a class head
+            (`sam_ft.models.sam.heads.add_class_head`) is taught the classes of the objects as well.
         data: training and validation parts.
         output: the folder to write to.
         recipe: how the model is taught; None: SAM's paper.
@@ -129,12 +132,15 @@ def fit(
 
     Raises:
         ValueError: if the folder already holds a run that is not resumed, the checkpoint does not exist or is of
-            another model, no validation would happen, or Lightning does not take the arguments of its trainer.
+            another model, no validation would happen, Lightning does not take the arguments of its trainer, or the
+            validation part has objects of classes that the class head does not know.
     """
     recipe, monitoring = recipe or Recipe(), monitoring or Monitoring()
     output, config, arguments = Path(output), dict(config or {}), _with_validation(trainer or {})
     _expect_new_folder(output, resume)
     steps_done = None if resume is None else _steps_done(resume, model, averages=recipe.optimiser.ema is not None)
+    if model.class_names:
+        expect_known_classes(class_names_of(data.val), model.class_names, where="the validation part")
     model.train()
     module = SamModule(
         model,
@@ -212,6 +218,8 @@ def _steps_done(resume: str | Path, model: Sam, *, averages: bool) -> int:
         weights = read_state_dict(resume, merge_lora=False)
         if has_lora(model) and weights.get(SCALING) != model.state_dict()[SCALING]:
             raise ValueError("give the same adapt=lora with the same rank and alpha.")
+        if class_names_in(weights) != class_names_in(model.state_dict()):
+            raise ValueError("give the same classes=...")
         load_weights(model, weights)  # the whole state is Lightning's task
     except ValueError as err:
         raise ValueError(f"Expected a checkpoint of this model to resume from, but {resume} is none: {err}") from err

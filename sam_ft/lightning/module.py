@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from sam_ft.data.classes import class_indices
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
@@ -31,6 +32,8 @@ CONFIG_KEY = "sam_ft_config"
 
 class SamModule(pl.LightningModule):
     """Simulated prompts in, the mean loss of all rounds out; validation is mIoU by the evaluation's own protocol.
+
+    A model with a class head is taught the class of each mask as well, and validation counts how often it is right.
 
     Args:
         model: what is trained; parameters that do not require a gradient stay as they are.
@@ -61,8 +64,10 @@ class SamModule(pl.LightningModule):
         self.clicks = clicks
         self.seed = seed
         self.config = dict(config or {})
-        self.val_ious = torch.nn.ModuleDict(
-            {key: MeanMetric() for key in [f"miou@{count}" for count in clicks] + ["miou@box"]}
+        prompts = [*map(str, clicks), "box"]
+        measured = ["miou", *(["class_accuracy"] if model.class_names else [])]
+        self.val_means = torch.nn.ModuleDict(
+            {f"{name}@{prompt}": MeanMetric() for name in measured for prompt in prompts}
         )
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
@@ -78,29 +83,36 @@ class SamModule(pl.LightningModule):
             generator=generator,
         )
         targets = low_resolution(batch.masks, 4 * embedding.features.shape[-1])  # (B, N, h, w)
-        losses, logged = [], {"pixel", "dice", "iou"}
+        names = self.model.class_names
+        classes = class_indices(batch, names) if names else None  # (B, N)
+        losses, logged = [], {"pixel": "pixel", "dice": "dice", "iou": "iou"}
         for answer in rounds:
-            parts = self.loss(answer.prediction, targets, answer.candidates, generator=generator)
+            parts = self.loss(answer.prediction, targets, answer.candidates, classes=classes, generator=generator)
             losses.append(parts.mean_over_images(batch.valid))
             if answer.prediction.object_logits is not None:
-                logged.add("presence")
+                logged["presence"] = "presence"
+            if classes is not None:
+                logged["classes"] = "class"
         mean = LossParts(
             **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
         )
-        named = {f"train/{name}": getattr(mean, name).detach() for name in sorted(logged)}
+        named = {f"train/{shown}": getattr(mean, name).detach() for name, shown in sorted(logged.items())}
         self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
         return mean.total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure every object of the batch with clicks and with a box."""
         for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
-            key = "miou@box" if record.prompt == "box" else f"miou@{record.num_clicks}"
-            cast(MeanMetric, self.val_ious[key]).update(record.iou)
+            prompt = "box" if record.prompt == "box" else str(record.num_clicks)
+            cast(MeanMetric, self.val_means[f"miou@{prompt}"]).update(record.iou)
+            if record.predicted_class is not None:
+                right = float(record.predicted_class == record.class_name)
+                cast(MeanMetric, self.val_means[f"class_accuracy@{prompt}"]).update(right)
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over all masks, of all ranks."""
-        for key, mean in self.val_ious.items():
-            self.log(f"val/{key}", mean, prog_bar=True)
+        for key, mean in self.val_means.items():
+            self.log(f"val/{key}", mean, prog_bar=key.startswith("miou@"))
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and a schedule over all steps of the run."""

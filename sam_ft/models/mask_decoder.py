@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_ft.models.class_head import ClassHead
 from sam_ft.models.layers import HeadMLP, LayerNorm2d
 from sam_ft.models.prompt_encoder import PromptEmbedding
 from sam_ft.models.two_way_transformer import TwoWayTransformer
@@ -40,6 +41,7 @@ class MaskDecoder(nn.Module):
             HeadMLP(width, width, width, width // 8) for _ in range(NUM_MASK_TOKENS)
         )
         self.iou_prediction_head = HeadMLP(width, iou_head_width, iou_head_width, NUM_MASK_TOKENS)
+        self.class_head: ClassHead | None = None  # no part of SAM; sam_ft.models.sam.heads adds one
 
     def forward(
         self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding, *, multimask_output: bool | None
@@ -69,6 +71,8 @@ class MaskDecoder(nn.Module):
         return MaskPrediction(
             low_res_logits=self._upscale(image, kernels, (features.shape[2], features.shape[3])),
             iou_predictions=self.iou_prediction_head(tokens[:, :, 0])[..., chosen],
+            class_logits=None if self.class_head is None else self.class_head(mask_tokens[:, :, chosen]),
+            class_names=() if self.class_head is None else self.class_head.names,
         )
 
     def _upscale(self, image: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:

@@ -85,6 +85,24 @@ def test_lora_trains_from_the_command_line(sam_ft: Program, synthetic: list[str]
     assert evaluated.code == 0, evaluated.err
 
 
+def test_classes_are_taught_and_measured(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
+    done = sam_ft("fit", *synthetic, "data.num_train=6", "classes=auto", "class_weight=0.5", "output=run")
+    assert done.code == 0, done.err
+    assert "Classes: ellipse, nucleus, polygon" in done.out
+    again = sam_ft("fit", *synthetic, "model.weights=run/model.safetensors", "output=again")
+    assert "Classes: ellipse, nucleus, polygon" in again.out
+    other = sam_ft(
+        "fit", *synthetic, "model.weights=run/best.ckpt", "classes=[polygon,nucleus,ellipse]", "output=other"
+    )
+    assert "takes the place of that for ellipse, nucleus, polygon" in other.out
+    measured = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=measured", "pictures=0")
+    assert measured.code == 0 and "class_accuracy@box" in measured.out
+    assert "class accuracy" in (tmp_path / "measured" / "index.html").read_text()
+    foreign = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=measured", "pictures=0", "data=phantoms",
+                     "data.num_train=1", "data.num_val=1", "data.num_test=1", "data.image_size=64")  # fmt: skip
+    assert foreign.code == 0 and "does not know the classes" in foreign.out
+
+
 def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
     done = sam_ft("fit", *synthetic, "data.num_test=0", "monitoring.pictures=0")
     assert done.code == 0, done.err
@@ -121,6 +139,10 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["+trainer.max_stepz=3"], ["max_stepz"]),
         (["trainer.val_check_interval=5"], ["val_check_interval=5"]),
         (["optimiser.lr=fast"], ["optimiser"]),
+        (["classes=ellipse"], ["`classes`", "auto", "'ellipse'"]),
+        (["classes=[a,a]"], ["once", "a, a"]),
+        (["classes=[polygon]"], ["polygon", "the validation part", "ellipse"]),
+        (["class_weight=-1"], ["`class_weight`", "-1"]),
         (["seed=-1"], ["`seed`"]),
         (["prompts.num_clicks=1.5"], ["`num_clicks`", "1.5"]),
         (["optimiser.betas=[0.9]"], ["`betas`", "[0.9]"]),

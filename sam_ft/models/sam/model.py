@@ -24,6 +24,11 @@ class Sam(nn.Module):
         """(B, 3, S, S) normalised frames -> their embedding."""
         return ImageEmbedding(features=self.image_encoder(images))
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of prompted masks that the model knows; none without a class head."""
+        return () if self.mask_decoder.class_head is None else self.mask_decoder.class_head.names
+
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
         """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
         return self.mask_decoder(

@@ -8,6 +8,7 @@ import torch
 
 from sam_ft.models.mask_decoder import MaskDecoder
 from sam_ft.models.prompt_encoder import PromptEncoder
+from sam_ft.models.sam.heads import without_heads
 from sam_ft.models.sam.image_encoder import ImageEncoder
 from sam_ft.models.sam.model import Sam
 
@@ -107,7 +108,7 @@ def build_model(name: str, *, image_size: int | None = None) -> Sam:
 
 
 def variant_of(model: Sam) -> str | None:
-    """The name of a model's size at any image size, with or without adapters; None for a size without one."""
+    """The name of a model's size at any image size, with or without adapters and heads; None for a size without one."""
     shapes = _shapes(model)
     for name, build in VARIANTS.items():
         with torch.device("meta"):
@@ -120,6 +121,6 @@ def _shapes(model: Sam) -> dict[str, torch.Size]:
     """The shape of each weight of the SAM itself that does not depend on the image size."""
     return {
         name: tensor.shape
-        for name, tensor in model.state_dict().items()
+        for name, tensor in without_heads(model.state_dict()).items()
         if "pos" not in name.rpartition(".")[2] and ".adapter." not in name
     }
