@@ -23,6 +23,7 @@ class PreparedSample:
     image: Tensor  # (3, S, S) float32, normalised, zero in the padding
     masks: Tensor  # (N, S, S) bool, in the order of `sample.masks`
     sample: Sample  # after the choice of objects and the augmentation
+    ignored: Tensor | None = None  # (S, S) bool
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,8 @@ class Prepare:
         for lost in (~masks.flatten(1).any(dim=1)).nonzero().flatten().tolist():
             x, y = _middle_in_frame(sample.masks[lost], frame)
             masks[lost, y, x] = True
-        return PreparedSample(image=frame.image_to_frame(sample.image), masks=masks, sample=sample)
+        ignored = None if sample.ignored is None else frame.masks_to_frame(sample.ignored[None])[0]
+        return PreparedSample(image=frame.image_to_frame(sample.image), masks=masks, sample=sample, ignored=ignored)
 
 
 class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
@@ -116,7 +118,13 @@ def collate(prepared: Sequence[PreparedSample]) -> Batch:
     for row, item in zip(masks, prepared, strict=True):
         row[: len(item.masks)] = item.masks
     valid = torch.arange(max(num_objects)) < torch.tensor(num_objects)[:, None]  # (B, N)
-    return Batch(images=images, masks=masks, valid=valid, samples=tuple(item.sample for item in prepared))
+    return Batch(
+        images=images,
+        masks=masks,
+        valid=valid,
+        samples=tuple(item.sample for item in prepared),
+        ignored=_ignored(prepared),
+    )
 
 
 def whole_batches(
@@ -129,6 +137,14 @@ def whole_batches(
         collate_fn=collate,
         num_workers=num_workers,
     )
+
+
+def _ignored(prepared: Sequence[PreparedSample]) -> Tensor | None:
+    """(B, S, S) bool; None where no sample has anything to ignore."""
+    if all(item.ignored is None for item in prepared):
+        return None
+    nothing = torch.zeros(prepared[0].image.shape[-2:], dtype=torch.bool)
+    return torch.stack([nothing if item.ignored is None else item.ignored for item in prepared])
 
 
 def _visible(masks: Tensor) -> Tensor:
@@ -146,11 +162,15 @@ def _choose(sample: Sample, chosen: Tensor) -> Sample:
 
 def _augmented(sample: Sample, augment: Augmentation, *, seed: int) -> Sample:
     layers = layers_of(sample.masks.numpy())
-    image, maps = augment(sample.image.numpy(), layers.maps, seed=seed)
+    num_layers, maps = len(layers.maps), layers.maps
+    if sample.ignored is not None:
+        maps = np.concatenate([maps, sample.ignored.numpy()[None].astype(np.uint8)])
+    image, maps = augment(sample.image.numpy(), maps, seed=seed)
     changed = replace(
         sample,
         image=torch.from_numpy(np.ascontiguousarray(image)),
-        masks=torch.from_numpy(replace(layers, maps=maps).masks()),
+        masks=torch.from_numpy(replace(layers, maps=maps[:num_layers]).masks()),
+        ignored=None if sample.ignored is None else torch.from_numpy(maps[-1] > 0),
         pixel_mm=None,  # no longer known after scaling
     )
     return _choose(changed, _visible(changed.masks))

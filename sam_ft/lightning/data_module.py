@@ -56,14 +56,18 @@ class SamDataModule(pl.LightningDataModule):
         image_size: side of the model's frame.
         settings: how samples become batches.
         seed: of order, augmentation and choice of objects.
+        thin_out: leave out objects beyond `settings.max_objects`; without, training sees them all.
     """
 
-    def __init__(self, splits: DataSplits, *, image_size: int, settings: LoaderSettings, seed: int = 0) -> None:
+    def __init__(
+        self, splits: DataSplits, *, image_size: int, settings: LoaderSettings, seed: int = 0, thin_out: bool = True
+    ) -> None:
         super().__init__()
         self.splits = splits
         self.image_size = image_size
         self.settings = settings
         self.seed = seed
+        self.thin_out = thin_out
         self._resumed_at = (0, 0)  # epoch, batches of it that are done
 
     def train_dataloader(self) -> DataLoader[PreparedSample]:
@@ -71,7 +75,7 @@ class SamDataModule(pl.LightningDataModule):
         prepare = Prepare(
             self.image_size,
             augment=self.settings.augmentation_of(self.splits.train),
-            max_objects=self.settings.max_objects,
+            max_objects=self.settings.max_objects if self.thin_out else None,
         )
         samples = PreparedSamples(self.splits.train, prepare, seed=self.seed)
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)

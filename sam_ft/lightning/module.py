@@ -30,7 +30,53 @@ CONFIG_KEY = "sam_ft_config"
 """Where a checkpoint keeps the config of the run that wrote it."""
 
 
-class SamModule(pl.LightningModule):
+class TaughtModule(pl.LightningModule):
+    """What every training of a SAM shares: optimiser, a config in each checkpoint, randomness by the step alone.
+
+    Args:
+        model: what is trained; parameters that do not require a gradient stay as they are.
+        optimiser: optimiser and schedule.
+        seed: of everything drawn; what a step draws depends on seed, epoch, batch and rank alone.
+        config: the run's config, kept in every checkpoint.
+    """
+
+    def __init__(
+        self, model: Sam, *, optimiser: OptimiserSettings, seed: int = 0, config: Mapping[str, Any] | None = None
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.optimiser_settings = optimiser
+        self.seed = seed
+        self.config = dict(config or {})
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """AdamW and a schedule over all steps of the run."""
+        optimiser = self.optimiser_settings.optimiser(self.model)
+        schedule = self.optimiser_settings.scheduler(optimiser, int(self.trainer.estimated_stepping_batches))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep the config, so that a checkpoint alone tells what made it."""
+        checkpoint[CONFIG_KEY] = self.config
+
+    def _generator(self, batch_idx: int) -> torch.Generator:
+        return torch.Generator(device=self.device).manual_seed(self._seed(batch_idx))
+
+    @contextmanager
+    def _own_randomness(self, batch_idx: int) -> Iterator[None]:
+        """Dropout and drop path draw from the global generator; in here what they draw depends on the step alone."""
+        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
+            torch.manual_seed(self._seed(batch_idx, 1))
+            yield
+
+    def _seed(self, batch_idx: int, *stream: int) -> int:
+        """Of 63 bits; another one for every seed, epoch, batch, rank and stream."""
+        step = [self.seed, self.current_epoch, batch_idx, self.global_rank, *stream]
+        words = np.random.SeedSequence(step).generate_state(2)
+        return int(words[0]) << 31 | int(words[1]) >> 1
+
+
+class SamModule(TaughtModule):
     """Simulated prompts in, the mean loss of all rounds out; validation is mIoU by the evaluation's own protocol.
 
     A model with a class head is taught the class of each mask as well, and validation counts how often it is right.
@@ -56,14 +102,10 @@ class SamModule(pl.LightningModule):
         seed: int = 0,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__()
-        self.model = model
+        super().__init__(model, optimiser=optimiser, seed=seed, config=config)
         self.preset = preset
         self.loss = loss
-        self.optimiser_settings = optimiser
         self.clicks = clicks
-        self.seed = seed
-        self.config = dict(config or {})
         prompts = [*map(str, clicks), "box"]
         measured = ["miou", *(["class_accuracy"] if model.class_names else [])]
         self.val_means = torch.nn.ModuleDict(
@@ -113,32 +155,6 @@ class SamModule(pl.LightningModule):
         """Log the mean over all masks, of all ranks."""
         for key, mean in self.val_means.items():
             self.log(f"val/{key}", mean, prog_bar=key.startswith("miou@"))
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """AdamW and a schedule over all steps of the run."""
-        optimiser = self.optimiser_settings.optimiser(self.model)
-        schedule = self.optimiser_settings.scheduler(optimiser, int(self.trainer.estimated_stepping_batches))
-        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep the config, so that a checkpoint alone tells what made it."""
-        checkpoint[CONFIG_KEY] = self.config
-
-    def _generator(self, batch_idx: int) -> torch.Generator:
-        return torch.Generator(device=self.device).manual_seed(self._seed(batch_idx))
-
-    @contextmanager
-    def _own_randomness(self, batch_idx: int) -> Iterator[None]:
-        """Dropout and drop path draw from the global generator; in here what they draw depends on the step alone."""
-        with torch.random.fork_rng([self.device] if self.device.type == "cuda" else []):
-            torch.manual_seed(self._seed(batch_idx, 1))
-            yield
-
-    def _seed(self, batch_idx: int, *stream: int) -> int:
-        """Of 63 bits; another one for every seed, epoch, batch, rank and stream."""
-        step = [self.seed, self.current_epoch, batch_idx, self.global_rank, *stream]
-        words = np.random.SeedSequence(step).generate_state(2)
-        return int(words[0]) << 31 | int(words[1]) >> 1
 
 
 def inside_image(batch: Batch) -> Tensor:

@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from sam_ft.models.class_head import ClassHead
 from sam_ft.models.layers import HeadMLP, LayerNorm2d
 from sam_ft.models.prompt_encoder import PromptEmbedding
+from sam_ft.models.semantic_head import SemanticHead
 from sam_ft.models.two_way_transformer import TwoWayTransformer
 from sam_ft.types import MaskPrediction
 
@@ -41,7 +42,9 @@ class MaskDecoder(nn.Module):
             HeadMLP(width, width, width, width // 8) for _ in range(NUM_MASK_TOKENS)
         )
         self.iou_prediction_head = HeadMLP(width, iou_head_width, iou_head_width, NUM_MASK_TOKENS)
-        self.class_head: ClassHead | None = None  # no part of SAM; sam_ft.models.sam.heads adds one
+        # No parts of SAM; sam_ft.models.sam.heads adds them.
+        self.class_head: ClassHead | None = None
+        self.semantic_head: SemanticHead | None = None
 
     def forward(
         self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding, *, multimask_output: bool | None
@@ -57,12 +60,7 @@ class MaskDecoder(nn.Module):
         Returns:
             Masks of four times the embedding's resolution a side.
         """
-        batch, objects = prompts.sparse.shape[:2]
-        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, 5 + T, C)
-        present = F.pad(prompts.present, (len(output_tokens), 0), value=True)  # (B, N, 5 + T)
-        image = (features[:, None] + prompts.dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
-        tokens, image = self.transformer(tokens, present, image, image_pe.flatten(1).T)
+        tokens, image = self._attend(self.mask_tokens.weight, features, image_pe, prompts)
         chosen = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}[multimask_output]
         mask_tokens = tokens[:, :, 1 : 1 + NUM_MASK_TOKENS]  # (B, N, 4, C)
         kernels = torch.stack(
@@ -74,6 +72,42 @@ class MaskDecoder(nn.Module):
             class_logits=None if self.class_head is None else self.class_head(mask_tokens[:, :, chosen]),
             class_names=() if self.class_head is None else self.class_head.names,
         )
+
+    def classify_pixels(self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding) -> Tensor:
+        """A class for each pixel, by the semantic head's tokens instead of the mask tokens.
+
+        Args:
+            features: (B, C, h, w), the image embedding.
+            image_pe: (C, h, w).
+            prompts: of one object on each image, without any prompt (`PromptEncoder.without_prompts`).
+
+        Returns:
+            (B, K, 4 h, 4 w) logits, to be compared by softmax over the K classes.
+
+        Raises:
+            ValueError: there is no semantic head.
+        """
+        head = self.semantic_head
+        if head is None:
+            raise ValueError("Expected a model with a semantic head, but it has none: see `add_semantic_head`.")
+        tokens, image = self._attend(head.class_tokens.weight, features, image_pe, prompts)
+        kernels = head.kernels(tokens[:, :, 1 : 1 + len(head.names)])  # (B, 1, C / 8, K)
+        return self._upscale(image, kernels, (features.shape[2], features.shape[3])).squeeze(1)
+
+    def _attend(
+        self, output_tokens: Tensor, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding
+    ) -> tuple[Tensor, Tensor]:
+        """Let the IoU token, M output tokens (M, C) and the prompts exchange what they know with the image.
+
+        Returns the tokens in this order (B, N, 1 + M + T, C), and the image (B, N, h * w, C).
+        """
+        batch, objects = prompts.sparse.shape[:2]
+        own = torch.cat([self.iou_token.weight, output_tokens])  # (1 + M, C)
+        tokens = torch.cat([own.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, 1 + M + T, C)
+        present = F.pad(prompts.present, (len(own), 0), value=True)  # (B, N, 1 + M + T)
+        image = (features[:, None] + prompts.dense).flatten(3).transpose(2, 3)  # (B, G, h * w, C)
+        tokens, image = self.transformer(tokens, present, image, image_pe.flatten(1).T)
+        return tokens, image
 
     def _upscale(self, image: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:
         """Upsample the features fourfold and apply each mask's kernel.

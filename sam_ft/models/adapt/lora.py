@@ -178,7 +178,11 @@ def save_adapter(model: Sam, folder: str | Path) -> None:
     peft = require("peft", extra="peft")
     if not has_lora(model):
         raise ValueError("Expected a model with LoRA, but it has none: it may be merged already.")
-    parts = [name for name, part in model.named_children() if all(p.requires_grad for p in part.parameters())]
+    parts = [
+        name
+        for name, part in model.named_children()
+        if name != "image_encoder" and any(p.requires_grad for p in part.parameters())
+    ]
     weights = dict(peft.get_peft_model_state_dict(model, adapter_name=_ADAPTER))
     plain = without_heads(model.state_dict())  # the original SAM has no place for heads
     weights |= {name: tensor for name, tensor in plain.items() if name.partition(".")[0] in parts}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 from collections.abc import Mapping, Sequence
+from typing import TypeVar
 
 from safetensors import SafetensorError
 from safetensors.torch import load, save
@@ -13,11 +14,17 @@ from torch import Tensor
 from sam_ft.models.class_head import ClassHead
 from sam_ft.models.class_names import decoded_names
 from sam_ft.models.sam.model import Sam
+from sam_ft.models.semantic_head import SemanticHead
+
+Head = TypeVar("Head", ClassHead, SemanticHead)
 
 CLASS_HEAD = "mask_decoder.class_head."
 """How the names of a class head's weights begin."""
 
-_HEADS = (CLASS_HEAD,)
+SEMANTIC_HEAD = "mask_decoder.semantic_head."
+"""And those of a semantic head's."""
+
+_HEADS = (CLASS_HEAD, SEMANTIC_HEAD)
 _NAMES = "class_names._extra_state"
 """The weight of a head that holds the names of its classes."""
 
@@ -41,10 +48,40 @@ def add_class_head(model: Sam, names: Sequence[str]) -> None:
     head.requires_grad_(True)
 
 
+def add_semantic_head(model: Sam, names: Sequence[str]) -> None:
+    """Give the model a head that tells the class of each pixel without prompts, in place; it learns.
+
+    It begins as the mask of token 0. A head for the very same classes keeps what it has learnt; one for others gives
+    way to a new one. What prompts alone need (mask tokens and their perceptrons, the IoU head, the embeddings of
+    points, boxes and masks) no longer learns. To be called after `adapt`, which freezes what it does not know.
+
+    Raises:
+        ValueError: no names, an empty one, or one twice.
+    """
+    decoder, encoder = model.mask_decoder, model.prompt_encoder
+    new = SemanticHead(_width(model), names)
+    if decoder.semantic_head is None or decoder.semantic_head.names != new.names:
+        decoder.semantic_head = _placed(new, model)
+        decoder.semantic_head.start_from(decoder.mask_tokens.weight[0], decoder.output_hypernetworks_mlps[0])
+    for unused in (
+        decoder.mask_tokens,
+        decoder.output_hypernetworks_mlps,
+        decoder.iou_prediction_head,
+        encoder.point_embeddings,
+        encoder.not_a_point_embed,
+        encoder.mask_downscaling,
+    ):
+        unused.requires_grad_(False)
+    decoder.semantic_head.requires_grad_(True)
+
+
 def restore_heads(model: Sam, state_dict: Mapping[str, Tensor]) -> None:
     """Give the model the heads that weights have, by their names; their values are not loaded yet."""
     if CLASS_HEAD + _NAMES in state_dict:
         add_class_head(model, decoded_names(state_dict[CLASS_HEAD + _NAMES]))
+    if SEMANTIC_HEAD + _NAMES in state_dict:
+        names = decoded_names(state_dict[SEMANTIC_HEAD + _NAMES])
+        model.mask_decoder.semantic_head = SemanticHead(_width(model), names)
 
 
 def class_names_in(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:
@@ -81,7 +118,7 @@ def _width(model: Sam) -> int:
     return model.mask_decoder.iou_token.weight.shape[1]
 
 
-def _placed(head: ClassHead, model: Sam) -> ClassHead:
+def _placed(head: Head, model: Sam) -> Head:
     """The head with the device and the dtype of the model."""
     weight = model.mask_decoder.iou_token.weight
     return head.to(device=weight.device, dtype=weight.dtype)

@@ -29,6 +29,11 @@ class Sam(nn.Module):
         """The classes of prompted masks that the model knows; none without a class head."""
         return () if self.mask_decoder.class_head is None else self.mask_decoder.class_head.names
 
+    @property
+    def pixel_class_names(self) -> tuple[str, ...]:
+        """The classes of pixels without prompts, the background first; none without a semantic head."""
+        return () if self.mask_decoder.semantic_head is None else self.mask_decoder.semantic_head.names
+
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
         """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
         return self.mask_decoder(
@@ -36,4 +41,16 @@ class Sam(nn.Module):
             self.prompt_encoder.image_pe(),
             self.prompt_encoder(prompts),
             multimask_output=multimask_output,
+        )
+
+    def classify_pixels(self, embedding: ImageEmbedding) -> Tensor:
+        """A class for each pixel, without prompts: (B, K, 4 h, 4 w) logits, to be compared by softmax.
+
+        Raises:
+            ValueError: the model has no semantic head.
+        """
+        return self.mask_decoder.classify_pixels(
+            embedding.features,
+            self.prompt_encoder.image_pe(),
+            self.prompt_encoder.without_prompts(len(embedding.features)),
         )

@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import Tensor
 
 from sam_ft.checkpoints import load_model, read_state_dict, save_hugging_face, save_meta, save_safetensors
-from sam_ft.models.sam.heads import add_class_head, unpacked_heads
+from sam_ft.models.sam.heads import add_class_head, add_semantic_head, unpacked_heads
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, sam, variant_of
 from sam_ft.types import MaskPrediction, Prompts
@@ -114,6 +115,76 @@ def test_a_head_that_is_damaged_is_refused_by_the_path(tmp_path: Path) -> None:
         with pytest.raises(ValueError, match=r"a\.safetensors .*heads"):
             read_state_dict(tmp_path / "a.safetensors")
     assert unpacked_heads({}) == {}
+
+
+@torch.no_grad()
+def classify(model: Sam) -> Tensor:
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    return model.classify_pixels(model.encode_image(images))
+
+
+def test_a_semantic_head_of_sams_own_tokens_gives_every_class_the_map_of_token_0() -> None:
+    """All mask tokens of the plain decoder are token 0 as well, and it gets no prompt either."""
+    model = small_sam()
+    own = model.mask_decoder.mask_tokens.weight
+    own.data[:] = own.data[:1].clone()
+    add_semantic_head(model, ["a", "b", "c"])
+    tokens = model.mask_decoder.semantic_head.class_tokens.weight
+    assert 0 < (tokens - own).abs().max() < 1  # near-copies to begin with
+    tokens.data[:] = own.data
+    images = torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    with torch.no_grad():
+        features, encoder = model.encode_image(images).features, model.prompt_encoder
+        plain = model.mask_decoder(features, encoder.image_pe(), encoder.without_prompts(2), multimask_output=False)
+    logits = classify(model)
+    assert logits.shape == (2, 4, 16, 16)
+    torch.testing.assert_close(logits, plain.low_res_logits.expand(-1, 4, -1, -1, -1)[:, :, 0])
+
+
+def test_no_prompt_is_sams_dense_embedding_and_no_token() -> None:
+    encoder = small_sam().prompt_encoder
+    nothing = encoder.without_prompts(3)
+    assert nothing.sparse.shape == (3, 1, 0, 32) and nothing.present.shape == (3, 1, 0)
+    assert torch.equal(nothing.dense, encoder(Prompts(boxes=torch.zeros(1, 1, 4))).dense)
+
+
+def test_a_batch_is_classified_as_its_images_one_by_one() -> None:
+    model = small_sam()
+    add_semantic_head(model, NAMES)
+    images = torch.rand(3, 3, 64, 64)
+    with torch.no_grad():
+        together = model.classify_pixels(model.encode_image(images))
+        each = torch.cat([model.classify_pixels(model.encode_image(image[None])) for image in images])
+    torch.testing.assert_close(together, each, atol=1e-5, rtol=1e-5)
+
+
+def test_the_background_is_the_first_class_whether_named_or_not() -> None:
+    for names in (["a", "b"], ["a", "background", "b"]):
+        model = small_sam()
+        add_semantic_head(model, names)
+        assert model.pixel_class_names == ("background", "a", "b")
+
+
+def test_a_semantic_head_learns_with_all_that_it_uses_and_nothing_else() -> None:
+    model = small_sam()
+    model.requires_grad_(True)
+    add_semantic_head(model, NAMES)
+    model.classify_pixels(model.encode_image(torch.rand(1, 3, 64, 64))).square().sum().backward()
+    for name, parameter in model.named_parameters():
+        assert parameter.requires_grad == (parameter.grad is not None), name
+    assert model.mask_decoder.semantic_head.class_tokens.weight.grad.any()
+
+
+def test_a_semantic_head_comes_back_from_our_files(tmp_path: Path) -> None:
+    model = small_sam()
+    add_semantic_head(model, NAMES)
+    save_safetensors(model, tmp_path / "a.safetensors")
+    assert load_file(tmp_path / "a.safetensors").keys() == small_sam().state_dict().keys()
+    loaded = load_model(tmp_path / "a.safetensors")
+    assert loaded.pixel_class_names == ("background", *NAMES)
+    assert torch.equal(classify(loaded), classify(model))
+    with pytest.raises(ValueError, match="semantic head"):
+        classify(small_sam())
 
 
 def test_a_model_with_a_head_keeps_the_name_of_its_size_and_its_precision() -> None:
