@@ -51,9 +51,10 @@ def add_class_head(model: Sam, names: Sequence[str]) -> None:
 def add_semantic_head(model: Sam, names: Sequence[str]) -> None:
     """Give the model a head that tells the class of each pixel without prompts, in place; it learns.
 
-    It begins as the mask of token 0. A head for the very same classes keeps what it has learnt; one for others gives
-    way to a new one. What prompts alone need (mask tokens and their perceptrons, the IoU head, the embeddings of
-    points, boxes and masks) no longer learns. To be called after `adapt`, which freezes what it does not know.
+    It begins as variations of the mask of token 0. A head for the very same classes keeps what it has learnt; one for
+    others gives way to a new one. What prompts alone need (mask tokens and their perceptrons, the IoU head, the
+    embeddings of points, boxes and masks) no longer learns. To be called after `adapt`, which freezes what it does not
+    know.
 
     Raises:
         ValueError: no names, an empty one, or one twice.
