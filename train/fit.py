@@ -9,13 +9,14 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
-from sam_ft.lightning import FitResult, fit, program
+from sam_ft.lightning import FitResult, program
+from sam_ft.lightning.heads import give_head
 from sam_ft.lightning.parameter_groups import parameter_table
 
 _logger = logging.getLogger("sam_ft.fit")
 
 RANDOM_WEIGHTS = (
-    "This starts from random weights, which takes long; loss=from_scratch suits them. To fine-tune instead: "
+    "This starts from random weights, which takes long%s. To fine-tune instead: "
     "model=vit_tiny model.weights=vit_tiny_phantoms, or model=vit_b model.weights=sam_vit_b.\n"
 )
 
@@ -24,7 +25,9 @@ def train(config: DictConfig) -> None:
     """Build everything that the config names, train, say where everything is."""
     data = program.data_of(config.data)
     model = program.model_of(config)
-    recipe = program.recipe_of(config)
+    give_head(model, data, task=config.task, classes=config.classes)
+    task = program.TASKS[config.task]
+    recipe = task.recipe_of(config)
     _logger.info(
         "%s at %d px, %d training samples, %d for validation\n\n%s\n",
         config.model.name if config.model.weights is None else config.model.weights,
@@ -34,10 +37,10 @@ def train(config: DictConfig) -> None:
         parameter_table(model, recipe.optimiser.rates()),
     )
     if config.model.weights is None:
-        _logger.info(RANDOM_WEIGHTS)
+        _logger.info(RANDOM_WEIGHTS, "; loss=from_scratch suits them" if config.task == "prompts" else "")
     plain = program.plain(config)
     plain["output"] = str(program.output_of(config))
-    result = fit(
+    result = task.fit(
         model,
         data,
         output=plain["output"],
@@ -60,7 +63,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         "adapter": "of these what LoRA learnt, as peft loads it",
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",
-        "pictures": "prompt, truth and prediction at every validation",
+        "pictures": "truth and prediction at every validation",
         "wandb": f"losses and validation for wandb: wandb sync {result.output}/wandb/offline-run-*",
     }
     measured = f"output={result.output / 'evaluation'}" + ("" if has_test else " part=val")

@@ -41,6 +41,7 @@ class MaskRecord:
     num_clicks: int  # the round; 0 with a box
     iou: float
     predicted_iou: float  # what the model thinks
+    predicted_class: str | None = None  # and what it takes the object for, if it knows classes
     points: tuple[tuple[float, float], ...] = ()  # (x, y); fewer than `num_clicks` once no error was left
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None  # (x0, y0, x1, y1), the last pixel's indices included
@@ -87,7 +88,7 @@ def evaluate_clicks(
             f"Expected `clicks` and `objects_per_decode` of at least 1, but got {tuple(clicks)}, {objects_per_decode}."
         )
     all_records: list[MaskRecord] = []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for batch in batches:
             records = []
             for record, logits in _ask_batch(
@@ -106,16 +107,21 @@ def evaluate_clicks(
 def summarise(records: Sequence[MaskRecord]) -> dict[str, float]:
     """The mean IoU over masks: `miou@1`, `miou@3`, ... by number of clicks, `miou@box`, and `num_masks`, `num_images`.
 
+    Of a model that knows classes also `class_accuracy@1`, ...: the share of the masks whose class it has told.
+
     Raises:
         ValueError: there are no records.
     """
     if not records:
         raise ValueError("Expected at least one mask to measure, but got none: the data set holds no objects.")
     ious: dict[str, list[float]] = {}
+    told: dict[str, list[float]] = {}
     for record in sorted(records, key=lambda record: (record.prompt == "box", record.num_clicks)):
-        key = "miou@box" if record.prompt == "box" else f"miou@{record.num_clicks}"
-        ious.setdefault(key, []).append(record.iou)
-    summary: dict[str, float] = {key: sum(values) / len(values) for key, values in ious.items()}
+        prompt = "box" if record.prompt == "box" else str(record.num_clicks)
+        ious.setdefault(f"miou@{prompt}", []).append(record.iou)
+        if record.predicted_class is not None:
+            told.setdefault(f"class_accuracy@{prompt}", []).append(record.predicted_class == record.class_name)
+    summary: dict[str, float] = {key: sum(values) / len(values) for key, values in (ious | told).items()}
     summary["num_masks"] = len({(record.image, record.object_index) for record in records})
     summary["num_images"] = len({record.image for record in records})
     return summary
@@ -168,6 +174,7 @@ class _Objects:
     logits: Tensor  # (n, H, W) of the last answer, below 0 before the first
     predicted_iou: Tensor  # (n,)
     low_res_logits: Tensor | None = None  # (n, h, w) of the last answer, on the model's device
+    predicted_classes: tuple[str | None, ...] = ()  # n names; none before the first answer
 
     def with_click(self) -> _Objects:
         """The same objects after the user has looked at the last answer and clicked once more."""
@@ -178,15 +185,29 @@ class _Objects:
             labels=torch.cat([self.labels, labels[:, None]], dim=1),
         )
 
-    def with_answer(self, low_res_logits: Tensor, predicted_iou: Tensor) -> _Objects:
-        """The same objects with a new answer; where the last click is absent, the old answer stays."""
+    def with_answer(self, answer: MaskPrediction, row: int) -> _Objects:
+        """The same objects with what `answer` (B, N, 1, h, w) says of image `row`.
+
+        Where the last click is absent, the old answer stays.
+        """
+        num_objects = len(self.targets)
+        low_res_logits = answer.low_res_logits[row, :num_objects, 0]  # (n, h, w)
         logits = self.frame.logits_to_source(low_res_logits).float().cpu()  # (n, H, W)
-        predicted_iou = predicted_iou.float().cpu()  # (n,)
+        predicted_iou = answer.iou_predictions[row, :num_objects, 0].float().cpu()  # (n,)
+        classes = _class_names(answer, row, num_objects=num_objects)
         if self.low_res_logits is not None:
             asked = self.labels[:, -1] != ABSENT  # (n,)
             logits = torch.where(asked[:, None, None], logits, self.logits)
             predicted_iou = torch.where(asked, predicted_iou, self.predicted_iou)
-        return replace(self, logits=logits, predicted_iou=predicted_iou, low_res_logits=low_res_logits)
+            old_and_new = zip(asked.tolist(), classes, self.predicted_classes, strict=True)
+            classes = tuple(new if is_asked else old for is_asked, new, old in old_and_new)
+        return replace(
+            self,
+            logits=logits,
+            predicted_iou=predicted_iou,
+            low_res_logits=low_res_logits,
+            predicted_classes=classes,
+        )
 
     def answers(self, prompt: Literal["box", "click"], num_clicks: int) -> Iterator[tuple[MaskRecord, Tensor]]:
         """A record and the logits `(H, W)` for each object."""
@@ -203,6 +224,7 @@ class _Objects:
                 num_clicks=num_clicks,
                 iou=object_iou,
                 predicted_iou=self.predicted_iou[n].item(),
+                predicted_class=self.predicted_classes[n] if self.predicted_classes else None,
                 points=tuple((x, y) for x, y in self.points[n, clicked].tolist()),
                 labels=tuple(self.labels[n, clicked].tolist()),
                 box=tuple(self.boxes[n].tolist()) if prompt == "box" else None,
@@ -264,11 +286,15 @@ def _ask(
     prompts = _box_prompts(images, device) if with_box else _click_prompts(images, device)
     first = prompts.masks is None
     prediction: MaskPrediction = model.decode(embedding, prompts, multimask_output=first).most_confident()
-    return [
-        objects.with_answer(prediction.low_res_logits[b, :n, 0], prediction.iou_predictions[b, :n, 0])
-        for b, objects in enumerate(images)
-        for n in [len(objects.targets)]
-    ]
+    return [objects.with_answer(prediction, row) for row, objects in enumerate(images)]
+
+
+def _class_names(answer: MaskPrediction, row: int, *, num_objects: int) -> tuple[str | None, ...]:
+    """What a model takes the objects of an image for; None for each if it knows no classes."""
+    if answer.class_logits is None:
+        return (None,) * num_objects
+    indices = answer.class_logits[row, :num_objects, 0].argmax(dim=-1).tolist()
+    return tuple(answer.class_names[index] for index in indices)
 
 
 def _box_prompts(images: list[_Objects], device: torch.device) -> Prompts:
@@ -300,7 +326,7 @@ def _in_order(records: list[MaskRecord], batch: Batch) -> list[MaskRecord]:
 
 
 @contextmanager
-def _evaluation_mode(model: PromptableModel) -> Iterator[None]:
+def evaluation_mode(model: object) -> Iterator[None]:
     """Switch every module to evaluation, and back to what each one was."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     were_training = [module.training for module in modules]

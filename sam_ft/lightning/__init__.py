@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from sam_ft.lightning.fitting import FitResult, Monitoring, Recipe, fit
+from sam_ft.lightning.semantic_fitting import SemanticMonitoring, SemanticRecipe, fit_semantic
 
-__all__ = ["FitResult", "Monitoring", "Recipe", "fit"]
+__all__ = ["FitResult", "Monitoring", "Recipe", "SemanticMonitoring", "SemanticRecipe", "fit", "fit_semantic"]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from matplotlib.figure import Figure
 from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar
 from torch import Tensor
 from tqdm import tqdm
@@ -18,9 +20,14 @@ from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
 from sam_ft.evaluation.measuring import spread_evenly
 from sam_ft.files import atomic_write
 from sam_ft.masks.areas import mask_areas
+from sam_ft.models.sam.model import Sam
 from sam_ft.pictures import Case, Prediction, comparison_figure, to_png
+from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
+
+Draw = Callable[[Sam, Sequence[Sample]], Figure]
+"""What a model makes of some samples, as one picture."""
 
 
 class StepProgress(ProgressBar):
@@ -62,11 +69,11 @@ class StepProgress(ProgressBar):
         self._bar.update(trainer.global_step - self._bar.n)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the newest figures."""
+        """Show the newest figures, but not those of single classes (`val/iou/road`)."""
         self._validation = {
             name.removeprefix("val/"): float(value)
             for name, value in trainer.callback_metrics.items()
-            if name.startswith("val/")
+            if name.startswith("val/") and name.count("/") == 1
         }
         if self._bar is not None:
             self._show()
@@ -92,43 +99,51 @@ class StepProgress(ProgressBar):
 
 
 class ValidationPictures(Callback):
-    """After every validation a picture of prompt, truth and prediction for a few samples.
+    """After every validation a picture of truth and prediction for a few samples.
 
     Args:
         samples: the validation part; the pictured ones are spread over it evenly.
         folder: where `step_000100.png` and so on are written.
         count: how many samples.
+        draw: what is drawn; by default prompts and masks.
     """
 
-    def __init__(self, samples: SampleDataset, folder: Path, *, count: int = 3) -> None:
+    def __init__(self, samples: SampleDataset, folder: Path, *, count: int = 3, draw: Draw | None = None) -> None:
         super().__init__()
+        self.draw = draw or prompted_masks
         self.samples = [samples[index] for index in spread_evenly(count, len(samples))]
         self.folder = folder
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the largest object of each sample with one click and with its box."""
+        """Draw and write."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        answers: dict[tuple[str, int, str], tuple[MaskRecord, Tensor]] = {}
-
-        def keep(record: MaskRecord, logits: Tensor) -> None:
-            answers[record.image, record.object_index, record.prompt] = (record, logits > 0)
-
-        prepare = Prepare(pl_module.model.image_size)
-        for sample in self.samples:
-            evaluate_clicks(pl_module.model, [collate([prepare(sample)])], clicks=(1,), on_prediction=keep)
-        cases = []
-        for sample in self.samples:
-            largest = int(mask_areas(sample.masks).argmax())
-            predictions = [
-                Prediction(title, mask, record.iou, record.points, record.labels, record.box)
-                for prompt, title in (("click", "1 click"), ("box", "box"))
-                for record, mask in [answers[sample.name, largest, prompt]]
-            ]
-            title = f"{sample.name}: {sample.class_names[largest]}"
-            cases.append(Case(title, sample.image, sample.masks[largest], predictions))
         with atomic_write(self.folder / f"step_{trainer.global_step:06d}.png") as path:
-            path.write_bytes(to_png(comparison_figure(cases), dpi=120))
+            path.write_bytes(to_png(self.draw(pl_module.model, self.samples), dpi=120))
+
+
+def prompted_masks(model: Sam, samples: Sequence[Sample]) -> Figure:
+    """The largest object of each sample with one click and with its box."""
+    answers: dict[tuple[str, int, str], tuple[MaskRecord, Tensor]] = {}
+
+    def keep(record: MaskRecord, logits: Tensor) -> None:
+        answers[record.image, record.object_index, record.prompt] = (record, logits > 0)
+
+    prepare = Prepare(model.image_size)
+    samples = [sample for sample in samples if len(sample.masks)]
+    for sample in samples:
+        evaluate_clicks(model, [collate([prepare(sample)])], clicks=(1,), on_prediction=keep)
+    cases = []
+    for sample in samples:
+        largest = int(mask_areas(sample.masks).argmax())
+        predictions = [
+            Prediction(title, mask, record.iou, record.points, record.labels, record.box)
+            for prompt, title in (("click", "1 click"), ("box", "box"))
+            for record, mask in [answers[sample.name, largest, prompt]]
+        ]
+        title = f"{sample.name}: {sample.class_names[largest]}"
+        cases.append(Case(title, sample.image, sample.masks[largest], predictions))
+    return comparison_figure(cases)
 
 
 def checkpoints(folder: Path, *, monitor: str) -> list[Checkpoint]:

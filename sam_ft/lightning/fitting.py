@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pytorch_lightning as pl
 import torch
@@ -16,19 +16,28 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sam_ft.checkpoints import load_weights, read_state_dict, save_safetensors
 from sam_ft.checks import expect_whole_number
+from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.splits import DataSplits
 from sam_ft.files import atomic_write
 from sam_ft.lightning.averaging import AveragedWeights
-from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpoints, early_stopping
+from sam_ft.lightning.callbacks import (
+    Draw,
+    StepProgress,
+    ValidationPictures,
+    checkpoints,
+    early_stopping,
+    prompted_masks,
+)
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.logs import WANDB_MODES, loggers
-from sam_ft.lightning.module import SamModule
+from sam_ft.lightning.module import SamModule, TaughtModule
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.plateau import lower_on_plateau
 from sam_ft.losses.recipes import sam_loss
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.models.adapt.lora import SCALING, has_lora, save_adapter
+from sam_ft.models.sam.heads import class_names_in
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import PromptPreset, sam_paper
 
@@ -82,11 +91,36 @@ class Monitoring:
         known = [*(f"miou@{count}" for count in self.clicks), "miou@box"]
         if self.metric not in known:
             raise ValueError(f"Expected `metric` to be one of {', '.join(known)}, but got {self.metric!r}.")
-        if self.wandb not in WANDB_MODES:
-            raise ValueError(f"Expected `wandb` to be one of {', '.join(WANDB_MODES)}, but got {self.wandb!r}.")
-        expect_whole_number("pictures", self.pictures, least=0)
-        if self.patience is not None:
-            expect_whole_number("patience", self.patience, least=1)
+        expect_usable(self)
+
+
+class Watched(Protocol):
+    """What the monitoring of every kind of training says; see `Monitoring`."""
+
+    @property
+    def metric(self) -> str: ...
+
+    @property
+    def patience(self) -> int | None: ...
+
+    @property
+    def pictures(self) -> int: ...
+
+    @property
+    def wandb(self) -> str: ...
+
+
+def expect_usable(watched: Watched) -> None:
+    """Refuse settings of a monitoring that are out of range.
+
+    Raises:
+        ValueError: one is.
+    """
+    if watched.wandb not in WANDB_MODES:
+        raise ValueError(f"Expected `wandb` to be one of {', '.join(WANDB_MODES)}, but got {watched.wandb!r}.")
+    expect_whole_number("pictures", watched.pictures, least=0)
+    if watched.patience is not None:
+        expect_whole_number("patience", watched.patience, least=1)
 
 
 @dataclass(frozen=True)
@@ -115,7 +149,8 @@ def fit(
     """Train a model; afterwards it holds the weights of the best checkpoint, LoRA still beside them.
 
     Args:
-        model: what is trained; parameters that do not require a gradient stay as they are.
+        model: what is trained; parameters that do not require a gradient stay as they are. One with a class head
+            (`sam_ft.models.sam.heads.add_class_head`) is taught the classes of the objects as well.
         data: training and validation parts.
         output: the folder to write to.
         recipe: how the model is taught; None: SAM's paper.
@@ -130,13 +165,12 @@ def fit(
 
     Raises:
         ValueError: if the folder already holds a run that is not resumed, the checkpoint does not exist or is of
-            another model, no validation would happen, or Lightning does not take the arguments of its trainer.
+            another model, no validation would happen, Lightning does not take the arguments of its trainer, or the
+            validation part has objects of classes that the class head does not know.
     """
     recipe, monitoring = recipe or Recipe(), monitoring or Monitoring()
-    output, config, arguments = Path(output), dict(config or {}), _with_validation(trainer or {})
-    _expect_new_folder(output, resume)
-    steps_done = None if resume is None else _steps_done(resume, model, averages=recipe.optimiser.ema is not None)
-    model.train()
+    if model.class_names:
+        expect_known_classes(class_names_of(data.val), model.class_names, where="the validation part")
     module = SamModule(
         model,
         preset=recipe.prompts,
@@ -147,23 +181,46 @@ def fit(
         config=config,
     )
     data_module = SamDataModule(data, image_size=model.image_size, settings=recipe.loader, seed=recipe.seed)
+    return run_training(
+        module, data_module, output=output, monitoring=monitoring, draw=prompted_masks, trainer=trainer, resume=resume
+    )
+
+
+def run_training(
+    module: TaughtModule,
+    data_module: SamDataModule,
+    *,
+    output: str | Path,
+    monitoring: Watched,
+    draw: Draw,
+    trainer: Mapping[str, Any] | None = None,
+    resume: str | Path | None = None,
+) -> FitResult:
+    """What every kind of training does; the arguments as in `fit`, and what the pictures of a validation show."""
+    output, arguments = Path(output), _with_validation(trainer or {})
+    ema, samples = module.optimiser_settings.ema, data_module.splits.val
+    _expect_new_folder(output, resume)
+    steps_done = None if resume is None else _steps_done(resume, module.model, averages=ema is not None)
+    module.model.train()
     kept = checkpoints(output, monitor=monitoring.metric)
+    shown = [monitoring.pictures] * (monitoring.pictures > 0)
     watching = [
         *kept,
         StepProgress(),
-        *([ValidationPictures(data.val, output / "pictures", count=monitoring.pictures)] * (monitoring.pictures > 0)),
-        *([] if recipe.optimiser.ema is None else [AveragedWeights(recipe.optimiser.ema)]),  # after the pictures
+        *(ValidationPictures(samples, output / "pictures", count=count, draw=draw) for count in shown),
+        *([] if ema is None else [AveragedWeights(ema)]),  # after the pictures
         *early_stopping(monitor=monitoring.metric, patience=monitoring.patience),
-        *lower_on_plateau(recipe.optimiser.schedule, monitor=monitoring.metric),
+        *lower_on_plateau(module.optimiser_settings.schedule, monitor=monitoring.metric),
     ]
     lightning = _trainer(arguments, output=output, callbacks=watching)
+    config = module.config
     with _folder(output), loggers(output, wandb=monitoring.wandb, config=config, steps_done=steps_done) as made:
         if lightning.is_global_zero:
             with atomic_write(output / "config.yaml") as path:
                 path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
         lightning.loggers = made
         lightning.fit(module, data_module, ckpt_path=None if resume is None else str(resume), weights_only=True)
-        return _finish(lightning, model, output, best=kept[0])
+        return _finish(lightning, module.model, output, best=kept[0])
 
 
 def _expect_new_folder(output: Path, resume: str | Path | None) -> None:
@@ -214,6 +271,8 @@ def _steps_done(resume: str | Path, model: Sam, *, averages: bool) -> int:
         weights = read_state_dict(resume, merge_lora=False)
         if has_lora(model) and weights.get(SCALING) != model.state_dict()[SCALING]:
             raise ValueError("give the same adapt=lora with the same rank and alpha.")
+        if class_names_in(weights) != class_names_in(model.state_dict()):
+            raise ValueError("give the same classes=...")
         load_weights(model, weights)  # the whole state is Lightning's task
     except ValueError as err:
         raise ValueError(f"Expected a checkpoint of this model to resume from, but {resume} is none: {err}") from err

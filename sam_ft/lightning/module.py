@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from sam_ft.data.classes import class_indices
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
@@ -29,78 +30,24 @@ CONFIG_KEY = "sam_ft_config"
 """Where a checkpoint keeps the config of the run that wrote it."""
 
 
-class SamModule(pl.LightningModule):
-    """Simulated prompts in, the mean loss of all rounds out; validation is mIoU by the evaluation's own protocol.
+class TaughtModule(pl.LightningModule):
+    """What every training of a SAM shares: optimiser, a config in each checkpoint, randomness by the step alone.
 
     Args:
         model: what is trained; parameters that do not require a gradient stay as they are.
-        preset: the simulated prompts.
-        loss: the loss of one round.
         optimiser: optimiser and schedule.
-        clicks: after which numbers of clicks validation measures.
-        seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
+        seed: of everything drawn; what a step draws depends on seed, epoch, batch and rank alone.
         config: the run's config, kept in every checkpoint.
     """
 
     def __init__(
-        self,
-        model: Sam,
-        *,
-        preset: PromptPreset,
-        loss: SegmentationLoss,
-        optimiser: OptimiserSettings,
-        clicks: tuple[int, ...] = (1, 3, 5),
-        seed: int = 0,
-        config: Mapping[str, Any] | None = None,
+        self, model: Sam, *, optimiser: OptimiserSettings, seed: int = 0, config: Mapping[str, Any] | None = None
     ) -> None:
         super().__init__()
         self.model = model
-        self.preset = preset
-        self.loss = loss
         self.optimiser_settings = optimiser
-        self.clicks = clicks
         self.seed = seed
         self.config = dict(config or {})
-        self.val_ious = torch.nn.ModuleDict(
-            {key: MeanMetric() for key in [f"miou@{count}" for count in clicks] + ["miou@box"]}
-        )
-
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean over the rounds of the loss of a batch."""
-        batch = _with_an_object(batch)
-        with self._own_randomness(batch_idx):
-            embedding = self.model.encode_image(batch.images)
-        generator = self._generator(batch_idx)
-        rounds = simulate_rounds(
-            lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
-            Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
-            self.preset,
-            generator=generator,
-        )
-        targets = low_resolution(batch.masks, 4 * embedding.features.shape[-1])  # (B, N, h, w)
-        losses, logged = [], {"pixel", "dice", "iou"}
-        for answer in rounds:
-            parts = self.loss(answer.prediction, targets, answer.candidates, generator=generator)
-            losses.append(parts.mean_over_images(batch.valid))
-            if answer.prediction.object_logits is not None:
-                logged.add("presence")
-        mean = LossParts(
-            **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
-        )
-        named = {f"train/{name}": getattr(mean, name).detach() for name in sorted(logged)}
-        self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
-        return mean.total
-
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure every object of the batch with clicks and with a box."""
-        for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
-            key = "miou@box" if record.prompt == "box" else f"miou@{record.num_clicks}"
-            cast(MeanMetric, self.val_ious[key]).update(record.iou)
-
-    def on_validation_epoch_end(self) -> None:
-        """Log the mean over all masks, of all ranks."""
-        for key, mean in self.val_ious.items():
-            self.log(f"val/{key}", mean, prog_bar=True)
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and a schedule over all steps of the run."""
@@ -127,6 +74,87 @@ class SamModule(pl.LightningModule):
         step = [self.seed, self.current_epoch, batch_idx, self.global_rank, *stream]
         words = np.random.SeedSequence(step).generate_state(2)
         return int(words[0]) << 31 | int(words[1]) >> 1
+
+
+class SamModule(TaughtModule):
+    """Simulated prompts in, the mean loss of all rounds out; validation is mIoU by the evaluation's own protocol.
+
+    A model with a class head is taught the class of each mask as well, and validation counts how often it is right.
+
+    Args:
+        model: what is trained; parameters that do not require a gradient stay as they are.
+        preset: the simulated prompts.
+        loss: the loss of one round.
+        optimiser: optimiser and schedule.
+        clicks: after which numbers of clicks validation measures.
+        seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
+        config: the run's config, kept in every checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: Sam,
+        *,
+        preset: PromptPreset,
+        loss: SegmentationLoss,
+        optimiser: OptimiserSettings,
+        clicks: tuple[int, ...] = (1, 3, 5),
+        seed: int = 0,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(model, optimiser=optimiser, seed=seed, config=config)
+        self.preset = preset
+        self.loss = loss
+        self.clicks = clicks
+        prompts = [*map(str, clicks), "box"]
+        measured = ["miou", *(["class_accuracy"] if model.class_names else [])]
+        self.val_means = torch.nn.ModuleDict(
+            {f"{name}@{prompt}": MeanMetric() for name in measured for prompt in prompts}
+        )
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean over the rounds of the loss of a batch."""
+        batch = _with_an_object(batch)
+        with self._own_randomness(batch_idx):
+            embedding = self.model.encode_image(batch.images)
+        generator = self._generator(batch_idx)
+        rounds = simulate_rounds(
+            lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
+            Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
+            self.preset,
+            generator=generator,
+        )
+        targets = low_resolution(batch.masks, 4 * embedding.features.shape[-1])  # (B, N, h, w)
+        names = self.model.class_names
+        classes = class_indices(batch, names) if names else None  # (B, N)
+        losses, logged = [], {"pixel": "pixel", "dice": "dice", "iou": "iou"}
+        for answer in rounds:
+            parts = self.loss(answer.prediction, targets, answer.candidates, classes=classes, generator=generator)
+            losses.append(parts.mean_over_images(batch.valid))
+            if answer.prediction.object_logits is not None:
+                logged["presence"] = "presence"
+            if classes is not None:
+                logged["classes"] = "class"
+        mean = LossParts(
+            **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
+        )
+        named = {f"train/{shown}": getattr(mean, name).detach() for name, shown in sorted(logged.items())}
+        self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
+        return mean.total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure every object of the batch with clicks and with a box."""
+        for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
+            prompt = "box" if record.prompt == "box" else str(record.num_clicks)
+            cast(MeanMetric, self.val_means[f"miou@{prompt}"]).update(record.iou)
+            if record.predicted_class is not None:
+                right = float(record.predicted_class == record.class_name)
+                cast(MeanMetric, self.val_means[f"class_accuracy@{prompt}"]).update(right)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over all masks, of all ranks."""
+        for key, mean in self.val_means.items():
+            self.log(f"val/{key}", mean, prog_bar=key.startswith("miou@"))
 
 
 def inside_image(batch: Batch) -> Tensor:

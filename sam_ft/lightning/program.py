@@ -8,9 +8,10 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 import torch
@@ -19,12 +20,17 @@ from omegaconf import DictConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
 from sam_ft.data.splits import DataSplits
-from sam_ft.lightning.fitting import Recipe
+from sam_ft.lightning.fitting import FitResult, Recipe, fit
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
+from sam_ft.lightning.semantic_fitting import SemanticRecipe, fit_semantic
+from sam_ft.losses.segmentation import SegmentationLoss
+from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.adapt.choices import adapt
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, variant_of
+
+Loss = TypeVar("Loss", SegmentationLoss, SemanticLoss)
 
 TRACEBACK_VARIABLE = "SAM_FT_TRACEBACK"
 """Set to 1, it shows where a user's mistake was noticed."""
@@ -157,14 +163,48 @@ def output_of(config: DictConfig) -> Path:
 
 
 def recipe_of(config: DictConfig) -> Recipe:
-    """How the config says to teach a model."""
+    """How the config says to teach a model masks of prompted objects."""
     return Recipe(
         prompts=instantiate(config.prompts),
-        loss=instantiate(config.loss),
+        loss=replace(_loss_of(config, SegmentationLoss), class_weight=config.class_weight),
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
         seed=config.seed,
     )
+
+
+def semantic_recipe_of(config: DictConfig) -> SemanticRecipe:
+    """How the config says to teach a model the class of each pixel."""
+    return SemanticRecipe(
+        loss=_loss_of(config, SemanticLoss),
+        optimiser=instantiate(config.optimiser),
+        loader=instantiate(config.loader),
+        seed=config.seed,
+    )
+
+
+def _loss_of(config: DictConfig, kind: type[Loss]) -> Loss:
+    """The loss of a config.
+
+    Raises:
+        ValueError: it is of another task.
+    """
+    loss = instantiate(config.loss)
+    if not isinstance(loss, kind):
+        raise ValueError(f"Expected a `loss` for task={config.task}, but got {config.loss._target_}.")
+    return loss
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model may be taught: how the config says to, and what does it."""
+
+    recipe_of: Callable[[DictConfig], Recipe | SemanticRecipe]
+    fit: Callable[..., FitResult]
+
+
+TASKS = {"prompts": Task(recipe_of, fit), "semantic": Task(semantic_recipe_of, fit_semantic)}
+"""By the names that configs/task has."""
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -355,3 +356,35 @@ def test_summary_and_records_come_back_from_their_files(tmp_path: Path) -> None:
     assert [float(row["iou"]) for row in rows] == [item.iou for item in RECORDS]
     assert (rows[0]["box"], rows[0]["points"]) == ("0 0 2 2", "")
     assert (rows[1]["box"], rows[1]["points"]) == ("", "1 2.5 1")
+
+
+class ClassOracle(Oracle):
+    """Tells one class by a box, another by clicks; the masks that are not the most confident tell a third."""
+
+    def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
+        answer = super().decode(embedding, prompts, multimask_output=multimask_output)
+        told = 1 if prompts.boxes is not None else 2
+        class_logits = torch.tensor([9.0, 0.0, 0.0]).repeat(*answer.iou_predictions.shape, 1)
+        class_logits[:, :, answer.iou_predictions.shape[2] // 2, told] = 10.0
+        return replace(answer, class_logits=class_logits, class_names=("bone", "lesion", "cord"))
+
+
+def test_the_class_is_that_of_the_most_confident_mask() -> None:
+    batch = batch_of(THREE, sample("one", (5, 5)))
+    records = evaluate_clicks(ClassOracle(), [batch], clicks=(1, 3))
+    assert {record.predicted_class for record in records if record.prompt == "box"} == {"lesion"}
+    # Once no error is left, the old answer stays, its class too.
+    assert {record.predicted_class for record in records if record.prompt == "click"} == {"cord"}
+    assert {record.predicted_class for record in evaluate_clicks(Oracle(), [batch], clicks=(1,))} == {None}
+
+
+def test_class_accuracy_is_the_share_of_masks_by_prompt(tmp_path: Path) -> None:
+    told = ["cord", "lesion", "cord", "lesion"]
+    records = [replace(each, predicted_class=name) for each, name in zip(RECORDS, told, strict=True)]
+    summary = summarise(records)
+    assert summary["class_accuracy@1"] == pytest.approx(2 / 3)
+    assert summary["class_accuracy@box"] == 1.0
+    assert "class_accuracy@1" not in summarise(RECORDS)
+    write_records(tmp_path / "records.csv", records)
+    with (tmp_path / "records.csv").open(newline="") as file:
+        assert [row["predicted_class"] for row in csv.DictReader(file)] == told

@@ -10,9 +10,11 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sam_ft.checkpoints import load_model, read_state_dict, save_meta
+from sam_ft.data.classes import class_names_of
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fitting
@@ -20,6 +22,7 @@ from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.choices import adapt
 from sam_ft.models.adapt.lora import Lora, has_lora
+from sam_ft.models.sam.heads import add_class_head
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
 from sam_ft.types import Prompts, Sample
@@ -272,6 +275,34 @@ def test_a_training_with_adapters_and_drop_path_resumes_exactly(
     saved = read_state_dict(whole.weights)
     assert saved["image_encoder.blocks.1.adapter.up.weight"].any()
     assert torch.equal(answer(load_model(whole.weights)), answer(load_model(whole.best_checkpoint)))
+
+
+def test_a_training_with_classes_resumes_exactly_and_only_with_these(
+    quick_fit: Fit, tmp_path: Path, tiny_model: Callable[..., Sam], splits: DataSplits, stop_after: Any
+) -> None:
+    names = class_names_of(Synthetic(20, image_size=64))
+
+    def train(output: Path, classes: tuple[str, ...] = names, **more: Any) -> FitResult:
+        model = tiny_model()
+        Lora(rank=2)(model)
+        add_class_head(model, classes)
+        return quick_fit(output, model=model, max_steps=4, **more)
+
+    whole = train(tmp_path / "whole")
+    assert rows(whole, "train/class") and rows(whole, "val/class_accuracy@box")
+    for path in (whole.best_checkpoint, whole.weights):
+        assert load_model(path).class_names == names
+    assert not any("class_head" in name for name in load_file(whole.output / "adapter" / "adapter_model.safetensors"))
+    stop_after(3)
+    stopped = train(tmp_path / "run")
+    stop_after(-1)
+    for others in (names[::-1], (*names, "more")):
+        with pytest.raises(ValueError, match="give the same classes"):
+            train(tmp_path / "run", others, resume=stopped.last_checkpoint)
+    resumed = train(tmp_path / "run", resume=stopped.last_checkpoint)
+    assert rows(resumed, "train/loss") == rows(whole, "train/loss")
+    with pytest.raises(ValueError, match=r"\(nucleus\), but the validation part has"):
+        train(tmp_path / "other", ("nucleus",))
 
 
 def test_mixed_precision_trains_with_clipped_gradients(quick_fit: Fit, tmp_path: Path) -> None:
