@@ -113,6 +113,16 @@ def test_other_mask_only_round_is_uniform_over_the_eight_places_before_a_click(s
     assert chisquare([places[place] for place in range(8)]).pvalue > 0.01
 
 
+def test_other_mask_only_round_of_sam_med2d_is_uniform_over_the_six_places_after_a_click(seeded):
+    """Its code draws an index from 1 to 6 of the eight rounds after the first; the last is on the mask alone too."""
+    generator = seeded()
+    plans = [plan_rounds(sam_med2d().rounds, generator) for _ in range(4000)]
+    assert all(len(plan) == 8 and plan.count(False) == 2 and not plan[-1] for plan in plans)
+    places = Counter(plan.index(False) for plan in plans)
+    assert set(places) == set(range(1, 7))
+    assert chisquare([places[place] for place in range(1, 7)]).pvalue > 0.01
+
+
 @pytest.mark.parametrize("clicks, mask_only", [(0, 0), (0, 1), (3, 0), (3, 1), (2, 4)])
 def test_plan_has_as_many_rounds_of_each_kind_as_the_preset_says(clicks, mask_only, make_truth, seeded):
     preset = sam_paper(num_clicks=clicks, num_mask_only=mask_only)
@@ -294,6 +304,15 @@ def test_sam_med2d_replaces_the_clicks_and_asks_for_three_masks_in_every_round(m
         assert answer.prompts.boxes is None
         assert answer.prompts.points is None or answer.prompts.points.shape[2] in (1, 3, 5, 9)
         assert torch.equal(answer.prompts.masks, previous.prediction.low_res_logits[:, :, 1])
+
+
+def test_sam_med2d_begins_with_a_point_or_a_box_for_the_whole_batch(make_truth):
+    with_box = []
+    for seed in range(200):
+        first = simulate(FakeModel(), make_truth(squares()), sam_med2d(), seed=seed)[0].prompts
+        assert first.has_box.all() or not first.has_box.any()
+        with_box.append(bool(first.has_box.any()))
+    assert binomtest(sum(with_box), len(with_box), 0.5).pvalue > 0.01
 
 
 def test_sam_med2d_with_its_quirks_feeds_back_probabilities(make_truth):
