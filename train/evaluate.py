@@ -14,10 +14,12 @@ from tqdm import tqdm
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs
 from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation import thresholds
 from sam_ft.evaluation.measuring import cases_to_show, measure
 from sam_ft.evaluation.page import evaluation_page
 from sam_ft.evaluation.report import write_page
 from sam_ft.lightning import program
+from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
 
 _logger = logging.getLogger("sam_ft.evaluate")
@@ -43,6 +45,7 @@ def evaluate(config: DictConfig) -> None:
             on_batch=bar.update,
         )
     measurement.write(output)
+    fitted = write_thresholds(model, samples, output / "thresholds.json", num_images=config.thresholds)
     page = evaluation_page(
         measurement,
         title=f"{Path(config.checkpoint).name} on {config.part}",
@@ -53,7 +56,10 @@ def evaluate(config: DictConfig) -> None:
     write_page(output / "index.html", page)
     for name, value in measurement.summary.items():
         _logger.info("  %-11s %s", name, f"{value:.4f}" if name.startswith("miou") else f"{value:g}")
-    _logger.info("Written to %s: summary.json, records.csv, index.html", output)
+    if fitted is not None:
+        _logger.info("%s", thresholds.describe(fitted))
+    more = "" if fitted is None else ", thresholds.json"
+    _logger.info("Written to %s: summary.json, records.csv, index.html%s", output, more)
 
 
 def expect_usable(config: DictConfig) -> tuple[Path, tuple[int, ...]]:
@@ -63,7 +69,7 @@ def expect_usable(config: DictConfig) -> tuple[Path, tuple[int, ...]]:
         raise ValueError(f"Expected a folder to write to, but {output} is a file.")
     if config.part not in PARTS:
         raise ValueError(f"Expected `part` to be one of {', '.join(PARTS)}, but got {config.part!r}.")
-    for name, least in {"batch_size": 1, "num_workers": 0, "pictures": 0}.items():
+    for name, least in {"batch_size": 1, "num_workers": 0, "pictures": 0, "thresholds": 0}.items():
         whole_number(config, name, least=least)
     clicks = OmegaConf.to_container(config.clicks) if isinstance(config.clicks, ListConfig) else None
     if not isinstance(clicks, list) or not all(isinstance(count, int) and count > 0 for count in clicks):

@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
+from sam_ft.evaluation import thresholds
 from sam_ft.lightning import FitResult, fit, program
 from sam_ft.lightning.parameter_groups import parameter_table
 
@@ -60,6 +61,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         "adapter": "of these what LoRA learnt, as peft loads it",
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",
+        "thresholds.json": "thresholds of the mask generator that suit these weights",
         "pictures": "prompt, truth and prediction at every validation",
         "wandb": f"losses and validation for wandb: wandb sync {result.output}/wandb/offline-run-*",
     }
@@ -68,6 +70,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         [
             f"\nDone after {result.num_steps} steps. Best validation {metric}: {result.best:.3f}. In {result.output}:",
             *(f"  {name:<18} {meaning}" for name, meaning in contents.items() if (result.output / name).exists()),
+            *([] if result.thresholds is None else [thresholds.describe(result.thresholds)]),
             f"Measure it: sam-ft evaluate checkpoint={result.best_checkpoint} {measured}",
         ]
     )

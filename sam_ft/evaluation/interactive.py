@@ -86,7 +86,7 @@ def evaluate_clicks(
             f"Expected `clicks` and `objects_per_decode` of at least 1, but got {tuple(clicks)}, {objects_per_decode}."
         )
     all_records: list[MaskRecord] = []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for batch in batches:
             records = []
             for record, logits in _ask_batch(
@@ -299,7 +299,7 @@ def _in_order(records: list[MaskRecord], batch: Batch) -> list[MaskRecord]:
 
 
 @contextmanager
-def _evaluation_mode(model: PromptableModel) -> Iterator[None]:
+def evaluation_mode(model: PromptableModel) -> Iterator[None]:
     """Switch every module to evaluation, and back to what each one was."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     were_training = [module.training for module in modules]

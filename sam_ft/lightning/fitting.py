@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,13 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from sam_ft.checkpoints import load_weights, read_state_dict, save_safetensors
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.splits import DataSplits
+from sam_ft.evaluation.thresholds import ThresholdFit
 from sam_ft.files import atomic_write
 from sam_ft.lightning.averaging import AveragedWeights
 from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpoints, early_stopping
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
+from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.logs import WANDB_MODES, loggers
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
@@ -66,6 +68,7 @@ class Monitoring:
         clicks: after which numbers of clicks validation measures.
         patience: validations without improvement after which training stops; None: never.
         pictures: samples in the picture of each validation.
+        thresholds: validation images to which the mask generator's thresholds are fitted after the training; 0: none.
         wandb: `offline`, `online` or `disabled`.
     """
 
@@ -73,6 +76,7 @@ class Monitoring:
     clicks: tuple[int, ...] = (1, 3, 5)
     patience: int | None = None
     pictures: int = 3
+    thresholds: int = 16
     wandb: str = "offline"
 
     def __post_init__(self) -> None:
@@ -83,7 +87,8 @@ class Monitoring:
             raise ValueError(f"Expected `metric` to be one of {', '.join(known)}, but got {self.metric!r}.")
         if self.wandb not in WANDB_MODES:
             raise ValueError(f"Expected `wandb` to be one of {', '.join(WANDB_MODES)}, but got {self.wandb!r}.")
-        expect_whole_number("pictures", self.pictures, least=0)
+        for name in ("pictures", "thresholds"):
+            expect_whole_number(name, getattr(self, name), least=0)
         if self.patience is not None:
             expect_whole_number("patience", self.patience, least=1)
 
@@ -98,6 +103,7 @@ class FitResult:
     weights: Path  # model.safetensors, of the best checkpoint
     best: float  # its validation metric
     num_steps: int
+    thresholds: ThresholdFit | None = None  # of the mask generator, for the weights
 
 
 def fit(
@@ -161,7 +167,13 @@ def fit(
                 path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
         lightning.loggers = made
         lightning.fit(module, data_module, ckpt_path=None if resume is None else str(resume), weights_only=True)
-        return _finish(lightning, model, output, best=kept[0])
+        result = _finish(lightning, model, output, best=kept[0])
+    if not lightning.is_global_zero:
+        return result
+    model.to(lightning.strategy.root_device)
+    fitted = write_thresholds(model, data.val, output / "thresholds.json", num_images=monitoring.thresholds)
+    model.to("cpu")
+    return replace(result, thresholds=fitted)
 
 
 def _expect_new_folder(output: Path, resume: str | Path | None) -> None:

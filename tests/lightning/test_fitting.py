@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,8 @@ from torch import Tensor
 from sam_ft.checkpoints import load_model, read_state_dict, save_meta
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
+from sam_ft.evaluation.everything import candidates
+from sam_ft.evaluation.thresholds import fit_thresholds
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fitting
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.module import CONFIG_KEY
@@ -61,7 +64,8 @@ def run(finished: list[FitResult], quick_fit: Fit, tmp_path_factory: pytest.Temp
 def test_a_training_writes_checkpoints_weights_config_log_and_pictures(run: FitResult) -> None:
     written = {str(path.relative_to(run.output)) for path in run.output.rglob("*") if path.is_file()}
     pictures = {f"pictures/step_{step:06d}.png" for step in (2, 4, 6)}
-    assert written == {"best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv"} | pictures
+    single = {"best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv", "thresholds.json"}
+    assert written == single | pictures
     assert run.num_steps == 6
     paths = [run.best_checkpoint, run.last_checkpoint, run.weights]
     assert [path.name for path in paths] == ["best.ckpt", "last.ckpt", "model.safetensors"]
@@ -422,7 +426,15 @@ def test_a_checkpoint_that_trained_other_parts_cannot_be_resumed_from(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"metric": "miou@7"}, {"wandb": "sometimes"}, {"clicks": (0, 1)}, {"pictures": -1}, {"patience": 0}]
+    "wrong",
+    [
+        {"metric": "miou@7"},
+        {"wandb": "sometimes"},
+        {"clicks": (0, 1)},
+        {"pictures": -1},
+        {"thresholds": 0.5},
+        {"patience": 0},
+    ],
 )
 def test_monitoring_out_of_range_is_refused_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -433,3 +445,20 @@ def test_monitoring_out_of_range_is_refused_at_once(wrong: dict[str, Any]) -> No
 def test_the_seed_is_a_whole_number(seed: Any) -> None:
     with pytest.raises(ValueError, match="seed"):
         Recipe(seed=seed)
+
+
+def test_thresholds_of_the_mask_generator_suit_the_best_weights(run: FitResult, splits: DataSplits) -> None:
+    """They are those of the checkpoint, fitted to the validation part."""
+    images = list(candidates(load_model(run.best_checkpoint), [splits.val[index] for index in range(2)]))
+    assert run.thresholds is not None and run.thresholds == fit_thresholds(images)
+    written = json.loads((run.output / "thresholds.json").read_text())
+    assert written["score"] == run.thresholds.best.score >= run.thresholds.defaults.score
+    assert written["num_images"] == 2
+
+
+def test_without_thresholds_those_of_earlier_weights_do_not_stay(quick_fit: Fit, tmp_path: Path) -> None:
+    first = quick_fit(tmp_path / "run", max_steps=2)
+    assert (tmp_path / "run" / "thresholds.json").is_file()
+    without = Monitoring(wandb="disabled", pictures=0, thresholds=0)
+    again = quick_fit(tmp_path / "run", monitoring=without, resume=first.last_checkpoint, max_steps=4)
+    assert again.thresholds is None and not (tmp_path / "run" / "thresholds.json").exists()
