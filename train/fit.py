@@ -61,6 +61,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         "adapter": "of these what LoRA learnt, as peft loads it",
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",
+        "calibration.png": "what the best state thinks of its masks in validation, and what they are",
         "thresholds.json": "thresholds of the mask generator that suit these weights",
         "pictures": "prompt, truth and prediction at every validation",
         "wandb": f"losses and validation for wandb: wandb sync {result.output}/wandb/offline-run-*",

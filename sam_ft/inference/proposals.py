@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
@@ -185,8 +184,8 @@ def passes(
 
 def filtered(left: Tensor) -> Filtered:
     """From how many are left at first and after each filter, `(5,)`, to how many each one removed."""
-    counts = left.tolist()
-    return Filtered(counts[0], *(before - after for before, after in pairwise(counts)), counts[-1])
+    proposals, full, trusted, stable, selected = left.tolist()
+    return Filtered(proposals, proposals - full, full - trusted, trusted - stable, stable - selected, selected)
 
 
 def _measured(frame: Frame, points_xy: Tensor, low_res_logits: Tensor, predicted: list[Tensor]) -> Proposals:

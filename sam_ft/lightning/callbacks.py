@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
@@ -65,7 +65,7 @@ class StepProgress(ProgressBar):
         self._validation = {
             name.removeprefix("val/"): float(value)
             for name, value in trainer.callback_metrics.items()
-            if name.startswith("val/")
+            if name.startswith("val/miou")
         }
         if self._bar is not None:
             self._show()
@@ -130,7 +130,7 @@ class ValidationPictures(Callback):
             path.write_bytes(to_png(comparison_figure(cases), dpi=120))
 
 
-def checkpoints(folder: Path, *, monitor: str) -> list[Checkpoint]:
+def checkpoints(folder: Path, *, monitor: str) -> list[ModelCheckpoint]:
     """`best.ckpt` by a validation metric, where higher is better, and `last.ckpt` after every validation."""
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=f"val/{monitor}", mode="max", enable_version_counter=False

@@ -20,6 +20,7 @@ from sam_ft.data.splits import DataSplits
 from sam_ft.evaluation.thresholds import ThresholdFit
 from sam_ft.files import atomic_write
 from sam_ft.lightning.averaging import AveragedWeights
+from sam_ft.lightning.calibration import CalibrationPicture
 from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpoints, early_stopping
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
@@ -156,6 +157,7 @@ def fit(
     watching = [
         *kept,
         StepProgress(),
+        CalibrationPicture(output / "calibration.png", best=kept[0]),
         *([ValidationPictures(data.val, output / "pictures", count=monitoring.pictures)] * (monitoring.pictures > 0)),
         *([] if recipe.optimiser.ema is None else [AveragedWeights(recipe.optimiser.ema)]),  # after the pictures
         *early_stopping(monitor=monitoring.metric, patience=monitoring.patience),

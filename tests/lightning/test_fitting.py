@@ -17,6 +17,7 @@ from sam_ft.checkpoints import load_model, read_state_dict, save_meta
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.everything import candidates
+from sam_ft.evaluation.measuring import measure
 from sam_ft.evaluation.thresholds import fit_thresholds
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fitting
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
@@ -65,6 +66,7 @@ def test_a_training_writes_checkpoints_weights_config_log_and_pictures(run: FitR
     written = {str(path.relative_to(run.output)) for path in run.output.rglob("*") if path.is_file()}
     pictures = {f"pictures/step_{step:06d}.png" for step in (2, 4, 6)}
     single = {"best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv", "thresholds.json"}
+    single |= {"calibration.png"}
     assert written == single | pictures
     assert run.num_steps == 6
     paths = [run.best_checkpoint, run.last_checkpoint, run.weights]
@@ -462,3 +464,12 @@ def test_without_thresholds_those_of_earlier_weights_do_not_stay(quick_fit: Fit,
     without = Monitoring(wandb="disabled", pictures=0, thresholds=0)
     again = quick_fit(tmp_path / "run", monitoring=without, resume=first.last_checkpoint, max_steps=4)
     assert again.thresholds is None and not (tmp_path / "run" / "thresholds.json").exists()
+
+
+def test_validation_logs_what_the_model_thinks_of_its_masks(run: FitResult, splits: DataSplits) -> None:
+    """As `sam-ft evaluate` measures it, for the step whose weights are the best."""
+    step = torch.load(run.best_checkpoint, weights_only=True)["global_step"] - 1
+    expected = measure(load_model(run.best_checkpoint), splits.val).calibration
+    assert rows(run, "val/calibration_error")[step] == pytest.approx(expected.error, abs=1e-5)
+    assert rows(run, "val/calibration_bias")[step] == pytest.approx(expected.bias, abs=1e-5)
+    assert (run.output / "calibration.png").read_bytes().startswith(b"\x89PNG")

@@ -43,7 +43,15 @@ def files(folder: Path) -> set[str]:
 def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
     done = sam_ft("fit", *synthetic, "output=run")
     assert done.code == 0, done.err
-    names = ["best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv", "thresholds.json"]
+    names = [
+        "best.ckpt",
+        "last.ckpt",
+        "model.safetensors",
+        "config.yaml",
+        "metrics.csv",
+        "thresholds.json",
+        "calibration.png",
+    ]
     assert files(tmp_path) == {
         "run",
         "run/pictures",
