@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from sam_ft.checkpoints import load_model
@@ -23,8 +23,6 @@ from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
 
 _logger = logging.getLogger("sam_ft.evaluate")
-
-PARTS = ("train", "val", "test")
 
 
 def evaluate(config: DictConfig) -> None:
@@ -64,28 +62,18 @@ def evaluate(config: DictConfig) -> None:
 
 def expect_usable(config: DictConfig) -> tuple[Path, tuple[int, ...]]:
     """The folder to write to and the clicks, after a look at the settings and before any work."""
-    output = Path(config.output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"Expected a folder to write to, but {output} is a file.")
-    if config.part not in PARTS:
-        raise ValueError(f"Expected `part` to be one of {', '.join(PARTS)}, but got {config.part!r}.")
+    output = program.folder_to_write(config.output)
+    if config.part not in program.PARTS:
+        raise ValueError(f"Expected `part` to be one of {', '.join(program.PARTS)}, but got {config.part!r}.")
     for name, least in {"batch_size": 1, "num_workers": 0, "pictures": 0, "thresholds": 0}.items():
         whole_number(config, name, least=least)
-    clicks = OmegaConf.to_container(config.clicks) if isinstance(config.clicks, ListConfig) else None
-    if not isinstance(clicks, list) or not all(isinstance(count, int) and count > 0 for count in clicks):
-        raise ValueError(f"Expected `clicks` to be whole numbers above 0 such as [1, 3, 5], but got {config.clicks}.")
-    return output, tuple(clicks)
+    return output, program.clicks_of(config)
 
 
 def part_of(config: DictConfig) -> SampleDataset:
     """The samples to measure on: the given data set, or the one that the checkpoint was trained with."""
     data = config.data if "data" in config else OmegaConf.create(program.config_of(config.checkpoint)["data"])
-    splits = program.data_of(data)
-    samples = getattr(splits, config.part)
-    if samples is None:
-        held = [part for part in PARTS if getattr(splits, part) is not None]
-        raise ValueError(f"Expected `part` to be one that the data set has ({', '.join(held)}), but got {config.part}.")
-    return samples
+    return program.part_of(data, config.part)
 
 
 def main() -> None:

@@ -112,8 +112,9 @@ def describe(fitted: ThresholdFit) -> str:
     counts = defaults.filtered
     return (
         f"{line}. SAM's own {defaults.thresholds.pred_iou_thresh:g}, {defaults.thresholds.stability_score_thresh:g}: "
-        f"{defaults.score:.3f}; of {counts.proposals} masks they drop {counts.pred_iou} by predicted IoU and "
-        f"{counts.stability_score} by stability, and keep {counts.selected}."
+        f"{defaults.score:.3f}; of {counts.proposals} masks ({counts.empty} empty) they drop {counts.pred_iou} by "
+        f"predicted IoU, {counts.stability_score} by stability and {counts.overlap} by overlap, and keep "
+        f"{counts.selected}."
     )
 
 

@@ -82,7 +82,7 @@ def test_where_nothing_does_better_the_defaults_stay() -> None:
 
 def test_the_line_says_which_filter_left_nothing() -> None:
     line = describe(fit_thresholds([image([0.6, 0.5], [0.97, 0.2], [(0.97, 0, 0)], num_objects=1)]))
-    assert "of 2 masks they drop 2 by predicted IoU and 0 by stability, and keep 0" in line
+    assert "of 2 masks (0 empty) they drop 2 by predicted IoU, 0 by stability and 0 by overlap, and keep 0" in line
     assert "score 1.000" in line and "\n" not in line
 
 
