@@ -36,7 +36,8 @@ def forgetting(config: DictConfig) -> None:
         whole_number(config, name, least=least)
     if config.images is not None:
         whole_number(config, "images", least=1)
-    sets = data_sets(config)
+    data = data_configs(config)
+    sets = data_sets(data, config)
     shown = {name: cases_to_show(samples, config.pictures) for name, samples in sets.items()}
     after = load_model(config.after, image_size=config.image_size)
     before_path = starting_weights(config)
@@ -49,13 +50,17 @@ def forgetting(config: DictConfig) -> None:
         Comparison(name=name, title=TITLES[name], before=found["before"][name], after=found["after"][name])
         for name in sets
     ]
-    write_comparisons(output, comparisons, about={"before": before_path, "after": str(config.after)})
+    parts = {"domain": config.part, "other": config.other_part}
+    settings = {name: {"part": parts[name], **program.plain(data[name])} for name in sets}
+    about = {"before": before_path, "after": str(config.after), "image_size": after.image_size, "data": settings}
+    write_comparisons(output, comparisons, about=about)
     page = forgetting_page(
         comparisons,
         title="What the fine-tuning gained and lost",
         subtitle=f"From {Path(before_path).name} to {config.after}, at {after.image_size} px",
         shown=shown,
         command=shlex.join(["sam-ft", "forgetting", *sys.argv[1:]]),
+        settings=OmegaConf.to_yaml(OmegaConf.create(settings)),
     )
     write_page(output / "index.html", page)
     for comparison in comparisons:
@@ -63,17 +68,22 @@ def forgetting(config: DictConfig) -> None:
     _logger.info("\nWritten to %s: index.html, forgetting.json, records_*.csv", output)
 
 
-def data_sets(config: DictConfig) -> dict[str, SampleDataset]:
-    """The own data set and the other one."""
+def data_configs(config: DictConfig) -> dict[str, DictConfig]:
+    """The config of the own data set, if need be that of the training, and of the other one."""
     if "other" not in config:
         raise ValueError(
             "Expected a second data set, on which the model may have forgotten something, but got none: "
             "add data@other=NAME and its settings, such as data@other=image_mask other.root=photos"
         )
     own = config.data if "data" in config else OmegaConf.create(program.config_of(config.after)["data"])
+    return {"domain": own, "other": config.other}
+
+
+def data_sets(data: Mapping[str, DictConfig], config: DictConfig) -> dict[str, SampleDataset]:
+    """What to measure on."""
     sets = {
-        "domain": program.part_of(own, config.part),
-        "other": program.part_of(config.other, config.other_part, setting="other_part"),
+        "domain": program.part_of(data["domain"], config.part),
+        "other": program.part_of(data["other"], config.other_part, setting="other_part"),
     }
     if config.images is None:
         return sets
@@ -132,7 +142,7 @@ def described(comparison: Comparison) -> str:
     for row in comparison.changes:
         interval = f"[{signed(row.low)}, {signed(row.high)}]"
         values = f"{row.before:.3f} -> {row.after:.3f}  {signed(row.difference):>6}  {interval:<16}"
-        lines.append(f"  {row.prompt:<29} {values}  {row.verdict}")
+        lines.append(f"  {row.prompt:<30} {values}  {row.verdict}")
     return "\n".join(lines)
 
 

@@ -14,8 +14,9 @@ from sam_ft.evaluation.thresholds import describe
 from sam_ft.pictures import to_png
 
 INTERVALS = (
-    "The interval holds the mean difference in 95 of 100 cases: a bootstrap over whole images, paired mask by mask. A "
-    "difference in brackets lies within it and may be chance. Among twenty rows about one is clear by chance alone."
+    "Both models answer for the same masks. The 95 % interval of the mean difference comes from a bootstrap that draws "
+    "whole images. Where zero lies inside it, the difference stands in brackets: it may be chance. Of twenty rows "
+    "without any true difference, one is still clear by chance."
 )
 EVERYTHING = (
     "In everything-mode nothing is asked for: the model proposes masks at a grid of points, and two thresholds choose "
@@ -31,6 +32,7 @@ def forgetting_page(
     subtitle: str,
     shown: Mapping[str, Sequence[ShownCase]],
     command: str,
+    settings: str = "",
 ) -> Page:
     """Headline differences, and for each data set tables, charts and pictures.
 
@@ -40,7 +42,11 @@ def forgetting_page(
         subtitle: below it.
         shown: the pictured objects of each data set, by its name.
         command: what made the page.
+        settings: of the data sets, as YAML.
     """
+    made: list[Block] = [Text(PROTOCOL), Text(EVERYTHING), Code(command), Facts(versions())]
+    if settings:
+        made.insert(3, Code(settings, summary="The data sets"))
     return Page(
         title=title,
         subtitle=subtitle,
@@ -48,7 +54,7 @@ def forgetting_page(
         sections=[
             Section("In short", [Text(in_short(comparison)) for comparison in comparisons], lead=INTERVALS),
             *(section for each in comparisons for section in _sections(each, shown.get(each.name, ()))),
-            Section("How it was made", [Text(PROTOCOL), Text(EVERYTHING), Code(command), Facts(versions())]),
+            Section("How it was made", made),
         ],
         footer="Made by sam-ft.",
     )
@@ -59,13 +65,13 @@ def in_short(comparison: Comparison) -> str:
     verdicts = [row.verdict for row in comparison.changes]
     if UNKNOWN in verdicts:
         return f"{comparison.title}: too few images to tell."
-    words = {BETTER: "got better", WORSE: "got worse", SAME: "show no clear difference"}
-    parts = []
-    for verdict, meaning in words.items():
-        prompts = [row.prompt for row in comparison.changes if row.verdict == verdict]
-        if prompts:
-            parts.append(f"{meaning}: {'; '.join(prompts)}")
-    return f"{comparison.title}. {'. '.join(part[0].upper() + part[1:] for part in parts)}."
+    named = {
+        verdict: "; ".join(row.prompt for row in comparison.changes if row.verdict == verdict)
+        for verdict in (BETTER, WORSE, SAME)
+    }
+    return f"{comparison.title}. " + " ".join(
+        f"{verdict.capitalize()}: {prompts}." for verdict, prompts in named.items() if prompts
+    )
 
 
 def changes_table(changes: Sequence[Change], *, caption: str = "") -> Table:
@@ -176,6 +182,11 @@ def _sizes_lead(comparison: Comparison) -> str:
 def _trust_lead(comparison: Comparison) -> str:
     before, after = comparison.before.measurement.calibration, comparison.after.measurement.calibration
     return (
-        f"By the predicted IoU the model chooses among its masks. It was off by {before.error:.3f} on average "
-        f"({signed(before.bias)} too high), and is now off by {after.error:.3f} ({signed(after.bias)})."
+        "By the predicted IoU the model chooses among its masks, and the mask generator keeps or drops them. It was "
+        f"off by {before.error:.3f} before ({_too(before.bias)}), and is off by {after.error:.3f} after "
+        f"({_too(after.bias)})."
     )
+
+
+def _too(bias: float) -> str:
+    return f"{abs(bias):.3f} too {'high' if bias > 0 else 'low'} on average"

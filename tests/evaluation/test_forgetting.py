@@ -114,7 +114,7 @@ def test_the_sentence_says_what_got_better_and_what_worse(
 ) -> None:
     rows = (row(0.1, 0.05, 0.15, prompt="1 click"), row(0.1, -0.05, 0.15), row(-0.1, -0.2, -0.05, prompt="3 clicks"))
     monkeypatch.setitem(compared.__dict__, "changes", rows)
-    assert in_short(compared) == "Own data. Got better: 1 click. Got worse: 3 clicks. Show no clear difference: box."
+    assert in_short(compared) == "Own data. Better: 1 click. Worse: 3 clicks. No clear difference: box."
     monkeypatch.setitem(compared.__dict__, "changes", (row(0.1, 0.1, 0.1, num_images=4),))
     assert in_short(compared) == "Own data: too few images to tell."
 
@@ -126,11 +126,13 @@ def test_the_page_shows_both_models_side_by_side(compared: Comparison) -> None:
         subtitle="From a to b",
         shown={"domain": cases_to_show(SAMPLES, 2)},
         command="sam-ft forgetting after='a b.ckpt'",
+        settings="root: photos",
     )
     (gallery,) = (block for section in page.sections for block in section.blocks if isinstance(block, Gallery))
     assert [picture.caption for picture in gallery.rows[0].pictures] == ["image", "truth", "before", "after"]
     text = render(page)
     assert "What &lt;it&gt; lost" in text and "sam-ft forgetting after=&#x27;a b.ckpt&#x27;" in text
+    assert "root: photos" in text
     assert f"{compared.changes[-1].after:.3f}" in text and "better" in text
     assert text.count("prefers-color-scheme: dark") > 3  # every chart comes for a dark page too
 
