@@ -12,8 +12,8 @@ from sam_ft.evaluation.interactive import MaskRecord
 from sam_ft.metrics.bootstrap import clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"
-LEAST_IMAGES = 5
-"""With fewer images an interval says nothing."""
+LEAST_IMAGES = 10
+"""With fewer images the bootstrap's interval is too narrow: there are too few different draws."""
 
 SMALL, LARGE = 32**2, 96**2
 """COCO's limits between small, medium and large objects, in pixels of the source."""

@@ -23,7 +23,7 @@ from sam_ft.evaluation.measuring import cases_to_show, measure
 from sam_ft.evaluation.paired import Change
 from sam_ft.evaluation.report import Gallery, render
 
-SAMPLES = Synthetic(6, image_size=32)
+SAMPLES = Synthetic(12, image_size=32)
 
 
 @pytest.fixture
@@ -50,9 +50,9 @@ def test_each_prompt_is_compared_and_the_change_is_that_of_the_means(compared: C
 def test_everything_is_asked_for_in_some_images_and_compared_with_both_kinds_of_thresholds() -> None:
     model = load_model("vit_tiny_phantoms", image_size=64)
     done: list[int] = []
-    asked = answers(model, SAMPLES, clicks=(1,), num_everything=5, points_per_side=4, on_images=done.append)
-    assert sum(done) == 6 + 5
-    assert [len(image.iou_predictions) for image in asked.everything] == [48] * 5
+    asked = answers(model, SAMPLES, clicks=(1,), num_everything=10, points_per_side=4, on_images=done.append)
+    assert sum(done) == 12 + 10
+    assert [len(image.iou_predictions) for image in asked.everything] == [48] * 10
     same = Comparison("other", "Other data", asked, asked)
     default, fitted = same.changes[-2:]
     assert (default.prompt, fitted.prompt) == (EVERYTHING_DEFAULT, EVERYTHING_FITTED)
@@ -60,7 +60,7 @@ def test_everything_is_asked_for_in_some_images_and_compared_with_both_kinds_of_
     assert default.before == pytest.approx(asked.thresholds.defaults.score)
     assert fitted.after == pytest.approx(asked.thresholds.best.score)
     assert {row.verdict for row in same.changes} == {"no clear difference"}
-    assert (default.count, default.num_images) == (5, 5)
+    assert (default.count, default.num_images) == (10, 10)
 
 
 def test_the_files_hold_every_number(compared: Comparison, tmp_path: Path) -> None:
@@ -90,7 +90,7 @@ def test_the_everything_mode_of_each_image_is_written(tmp_path: Path) -> None:
     write_comparisons(tmp_path, [comparison], about={})
     with (tmp_path / "everything_other.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == [SAMPLES[1].name, SAMPLES[4].name]
+    assert [row["image"] for row in rows] == [SAMPLES[3].name, SAMPLES[9].name]
     scores = comparison.everything_scores()[EVERYTHING_FITTED][1]
     assert [float(row[f"{EVERYTHING_FITTED}, after"]) for row in rows] == scores
     written = json.loads((tmp_path / "forgetting.json").read_text())["sets"]["other"]["thresholds"]
@@ -98,7 +98,7 @@ def test_the_everything_mode_of_each_image_is_written(tmp_path: Path) -> None:
     assert written["after"]["defaults"]["filtered"]["proposals"] == 24
 
 
-def row(difference: float, low: float, high: float, *, prompt: str = "box", num_images: int = 9) -> Change:
+def row(difference: float, low: float, high: float, *, prompt: str = "box", num_images: int = 20) -> Change:
     return Change(prompt, "all", 20, num_images, 0.5, 0.5 + difference, difference, low, high)
 
 

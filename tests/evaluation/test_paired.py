@@ -14,7 +14,7 @@ from sam_ft.evaluation.paired import (
     size_classes,
 )
 
-IMAGES = [f"image {number}" for number in range(8)]
+IMAGES = [f"image {number}" for number in range(16)]
 
 
 def record(image: str, index: int, *, iou: float, clicks: int = 1, area_px: int = 100) -> MaskRecord:
@@ -25,13 +25,13 @@ def record(image: str, index: int, *, iou: float, clicks: int = 1, area_px: int 
 def records(ious: Sequence[float], *, gain: float = 0.0, clicks: Sequence[int] = (1,)) -> list[MaskRecord]:
     """One object in each image, asked in each way; more clicks are better by 0.1 each."""
     return [
-        record(image, 0, iou=iou + 0.1 * count + gain, clicks=count, area_px=(number + 1) * 400)
+        record(image, 0, iou=iou + 0.1 * count + gain, clicks=count, area_px=(number + 1) * 200)
         for number, (image, iou) in enumerate(zip(IMAGES, ious, strict=False))
         for count in clicks
     ]
 
 
-BEFORE = [0.1, 0.2, 0.3, 0.4, 0.2, 0.3, 0.1, 0.2]
+BEFORE = [0.1, 0.2, 0.3, 0.4, 0.2, 0.3, 0.1, 0.2] * 2
 
 
 def test_a_gain_on_every_mask_is_better_and_a_loss_worse() -> None:
@@ -39,7 +39,7 @@ def test_a_gain_on_every_mask_is_better_and_a_loss_worse() -> None:
     assert gain.verdict == "better"
     assert (gain.difference, gain.low, gain.high) == pytest.approx((0.05, 0.05, 0.05))
     assert (gain.before, gain.after) == pytest.approx((0.325, 0.375))
-    assert (gain.count, gain.num_images, gain.objects, gain.prompt) == (8, 8, "all", "1 click")
+    assert (gain.count, gain.num_images, gain.objects, gain.prompt) == (16, 16, "all", "1 click")
     (loss,) = changes_by_prompt(records(BEFORE, gain=0.05), records(BEFORE))
     assert loss.verdict == "worse" and loss.difference == pytest.approx(-0.05)
 
@@ -55,9 +55,9 @@ def test_nothing_changed_is_no_clear_difference() -> None:
     assert changes_by_prompt(records(BEFORE), records(BEFORE))[0].verdict == "no clear difference"
 
 
-def test_four_images_are_too_few_for_a_verdict() -> None:
-    assert changes_by_prompt(records(BEFORE[:4]), records(BEFORE[:4], gain=0.5))[0].verdict == "too few images"
-    assert changes_by_prompt(records(BEFORE[:5]), records(BEFORE[:5], gain=0.5))[0].verdict == "better"
+def test_nine_images_are_too_few_for_a_verdict() -> None:
+    assert changes_by_prompt(records(BEFORE[:9]), records(BEFORE[:9], gain=0.5))[0].verdict == "too few images"
+    assert changes_by_prompt(records(BEFORE[:10]), records(BEFORE[:10], gain=0.5))[0].verdict == "better"
 
 
 def test_prompts_come_by_clicks_and_then_the_box() -> None:
@@ -67,15 +67,15 @@ def test_prompts_come_by_clicks_and_then_the_box() -> None:
 
 
 def test_each_size_is_compared_on_its_own() -> None:
-    """400 to 3200 pixels: two objects are small by COCO, six are medium."""
+    """200 to 3200 pixels: five objects are small by COCO, eleven are medium."""
     before = records(BEFORE, clicks=(0, 1))
     after = [replace(each, iou=each.iou + (0.1 if each.area_px < 1024 else -0.1)) for each in before]
     found = changes_by_size(before, after)
     assert [(each.objects.split(" (")[0], each.prompt, each.count) for each in found] == [
-        ("small", "1 click", 2),
-        ("small", "box", 2),
-        ("medium", "1 click", 6),
-        ("medium", "box", 6),
+        ("small", "1 click", 5),
+        ("small", "box", 5),
+        ("medium", "1 click", 11),
+        ("medium", "box", 11),
     ]
     assert [each.difference for each in found] == pytest.approx([0.1, 0.1, -0.1, -0.1])
     assert [each.verdict for each in found] == ["too few images", "too few images", "worse", "worse"]
@@ -108,5 +108,5 @@ def test_records_of_other_masks_are_refused() -> None:
 
 
 def test_a_change_touching_zero_is_not_clear() -> None:
-    found = Change("box", "all", 9, 9, before=0.1, after=0.2, difference=0.1, low=0.0, high=0.2)
+    found = Change("box", "all", 12, 12, before=0.1, after=0.2, difference=0.1, low=0.0, high=0.2)
     assert found.verdict == "no clear difference"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 Program = Callable[..., Any]
-OTHER = ["data@other=phantoms", "other.num_train=1", "other.num_val=1", "other.num_test=5", "other.image_size=64"]
+OTHER = ["data@other=phantoms", "other.num_train=1", "other.num_val=1", "other.num_test=10", "other.image_size=64"]
 QUICK = ["clicks=[1]", "pictures=1", "everything=2", "points_per_side=3"]
 
 
@@ -44,7 +44,7 @@ def test_a_report_compares_both_models_on_both_data_sets(sam_ft: Program, traine
     written = json.loads((tmp_path / "report" / "forgetting.json").read_text())
     assert (written["before"], written["after"]) == ("vit_tiny_phantoms", trained)
     prompts = ["1 click", "box", "everything, SAM's thresholds", "everything, fitted thresholds"]
-    for name, num_images in (("domain", 2), ("other", 5)):
+    for name, num_images in (("domain", 2), ("other", 10)):
         changes = written["sets"][name]["changes"]
         assert [row["prompt"] for row in changes] == prompts
         assert [row["num_images"] for row in changes] == [num_images, num_images, 2, 2]
