@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 from tqdm import tqdm
 
@@ -20,19 +20,19 @@ from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation import thresholds
 from sam_ft.evaluation.measuring import cases_to_show, measure, spread_evenly
 from sam_ft.evaluation.page import evaluation_page
 from sam_ft.evaluation.report import write_page
 from sam_ft.evaluation.semantic import measure_classes
 from sam_ft.evaluation.semantic_page import semantic_page
 from sam_ft.lightning import program
+from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
 from sam_ft.models.sam.model import Sam
 from sam_ft.types import Sample
 
 _logger = logging.getLogger("sam_ft.evaluate")
-
-PARTS = ("train", "val", "test")
 
 
 def evaluate(config: DictConfig) -> None:
@@ -41,13 +41,20 @@ def evaluate(config: DictConfig) -> None:
     model = load_model(config.checkpoint, image_size=config.image_size)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     samples = part_of(config)
+    fitted: thresholds.ThresholdFit | None = None
     if model.pixel_class_names:
-        summary, also = evaluate_classes(model, samples, output, config=config), "confusion.csv"
+        if config.thresholds:
+            raise ValueError("Expected thresholds=0, since a model of semantic segmentation has no mask generator.")
+        summary, written = evaluate_classes(model, samples, output, config=config), ["confusion.csv"]
     else:
-        summary, also = evaluate_prompts(model, samples, output, clicks=clicks, config=config), "records.csv"
+        summary, written = evaluate_prompts(model, samples, output, clicks=clicks, config=config), ["records.csv"]
+        fitted = write_thresholds(model, samples, output / "thresholds.json", num_images=config.thresholds)
     for name, value in summary.items():
         _logger.info("  %-18s %s", name, f"{value:,.0f}" if name.startswith("num_") else f"{value:.4f}")
-    _logger.info("Written to %s: summary.json, %s, index.html", output, also)
+    if fitted is not None:
+        _logger.info("%s", thresholds.describe(fitted))
+        written.append("thresholds.json")
+    _logger.info("Written to %s: summary.json, index.html, %s", output, ", ".join(written))
 
 
 def evaluate_prompts(
@@ -116,28 +123,18 @@ def command() -> str:
 
 def expect_usable(config: DictConfig) -> tuple[Path, tuple[int, ...]]:
     """The folder to write to and the clicks, after a look at the settings and before any work."""
-    output = Path(config.output)
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"Expected a folder to write to, but {output} is a file.")
-    if config.part not in PARTS:
-        raise ValueError(f"Expected `part` to be one of {', '.join(PARTS)}, but got {config.part!r}.")
-    for name, least in {"batch_size": 1, "num_workers": 0, "pictures": 0}.items():
+    output = program.folder_to_write(config.output)
+    if config.part not in program.PARTS:
+        raise ValueError(f"Expected `part` to be one of {', '.join(program.PARTS)}, but got {config.part!r}.")
+    for name, least in {"batch_size": 1, "num_workers": 0, "pictures": 0, "thresholds": 0}.items():
         whole_number(config, name, least=least)
-    clicks = OmegaConf.to_container(config.clicks) if isinstance(config.clicks, ListConfig) else None
-    if not isinstance(clicks, list) or not all(isinstance(count, int) and count > 0 for count in clicks):
-        raise ValueError(f"Expected `clicks` to be whole numbers above 0 such as [1, 3, 5], but got {config.clicks}.")
-    return output, tuple(clicks)
+    return output, program.clicks_of(config)
 
 
 def part_of(config: DictConfig) -> SampleDataset:
     """The samples to measure on: the given data set, or the one that the checkpoint was trained with."""
     data = config.data if "data" in config else OmegaConf.create(program.config_of(config.checkpoint)["data"])
-    splits = program.data_of(data)
-    samples = getattr(splits, config.part)
-    if samples is None:
-        held = [part for part in PARTS if getattr(splits, part) is not None]
-        raise ValueError(f"Expected `part` to be one that the data set has ({', '.join(held)}), but got {config.part}.")
-    return samples
+    return program.part_of(data, config.part)
 
 
 def main() -> None:

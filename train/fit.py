@@ -9,6 +9,7 @@ from omegaconf import DictConfig
 from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
+from sam_ft.evaluation import thresholds
 from sam_ft.lightning import FitResult, program
 from sam_ft.lightning.heads import give_head
 from sam_ft.lightning.parameter_groups import parameter_table
@@ -63,6 +64,8 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         "adapter": "of these what LoRA learnt, as peft loads it",
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",
+        "calibration.png": "what the best state thinks of its masks in validation, and what they are",
+        "thresholds.json": "thresholds of the mask generator that suit these weights",
         "pictures": "truth and prediction at every validation",
         "wandb": f"losses and validation for wandb: wandb sync {result.output}/wandb/offline-run-*",
     }
@@ -71,6 +74,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         [
             f"\nDone after {result.num_steps} steps. Best validation {metric}: {result.best:.3f}. In {result.output}:",
             *(f"  {name:<18} {meaning}" for name, meaning in contents.items() if (result.output / name).exists()),
+            *([] if result.thresholds is None else [thresholds.describe(result.thresholds)]),
             f"Measure it: sam-ft evaluate checkpoint={result.best_checkpoint} {measured}",
         ]
     )

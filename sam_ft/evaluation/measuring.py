@@ -109,6 +109,11 @@ def spread_evenly(count: int, length: int) -> list[int]:
     return [(2 * turn + 1) * length // (2 * count) for turn in range(count)]
 
 
+def spread_over(samples: SampleDataset, count: int) -> SampleDataset:
+    """At most `count` samples of a data set, spread evenly over it; read when they are needed."""
+    return torch.utils.data.Subset(samples, spread_evenly(count, len(samples)))  # type: ignore[arg-type]
+
+
 def cases_to_show(samples: SampleDataset, count: int) -> list[ShownCase]:
     """Objects spread evenly over a data set, of changing classes and the largest of their class in their image."""
     cases = []

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 from matplotlib.figure import Figure
-from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
@@ -28,6 +28,9 @@ _logger = logging.getLogger(__name__)
 
 Draw = Callable[[Sam, Sequence[Sample]], Figure]
 """What a model makes of some samples, as one picture."""
+
+_SHOWN = ("val/miou", "val/pixel_accuracy", "val/class_accuracy")
+"""How the names of the figures begin that stand beside the progress bar; there is no room for all."""
 
 
 class StepProgress(ProgressBar):
@@ -69,11 +72,11 @@ class StepProgress(ProgressBar):
         self._bar.update(trainer.global_step - self._bar.n)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Show the newest figures, but not those of single classes (`val/iou/road`)."""
+        """Show the newest figures."""
         self._validation = {
             name.removeprefix("val/"): float(value)
             for name, value in trainer.callback_metrics.items()
-            if name.startswith("val/") and name.count("/") == 1
+            if name.startswith(_SHOWN)
         }
         if self._bar is not None:
             self._show()
@@ -146,7 +149,7 @@ def prompted_masks(model: Sam, samples: Sequence[Sample]) -> Figure:
     return comparison_figure(cases)
 
 
-def checkpoints(folder: Path, *, monitor: str) -> list[Checkpoint]:
+def checkpoints(folder: Path, *, monitor: str) -> list[ModelCheckpoint]:
     """`best.ckpt` by a validation metric, where higher is better, and `last.ckpt` after every validation."""
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=f"val/{monitor}", mode="max", enable_version_counter=False

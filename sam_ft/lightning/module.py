@@ -16,8 +16,10 @@ from torchmetrics import MeanMetric
 
 from sam_ft.data.classes import class_indices
 from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.lightning.calibration import ValidationCalibration
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
+from sam_ft.metrics.calibration import Calibration
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import PromptPreset
 from sam_ft.prompts.sampling import low_resolution
@@ -111,6 +113,8 @@ class SamModule(TaughtModule):
         self.val_means = torch.nn.ModuleDict(
             {f"{name}@{prompt}": MeanMetric() for name in measured for prompt in prompts}
         )
+        self.val_calibration = ValidationCalibration()
+        self.calibration: Calibration | None = None  # of the last validation
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean over the rounds of the loss of a batch."""
@@ -144,17 +148,24 @@ class SamModule(TaughtModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure every object of the batch with clicks and with a box."""
-        for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
+        records = evaluate_clicks(self.model, [batch], clicks=self.clicks)
+        for record in records:
             prompt = "box" if record.prompt == "box" else str(record.num_clicks)
             cast(MeanMetric, self.val_means[f"miou@{prompt}"]).update(record.iou)
             if record.predicted_class is not None:
                 right = float(record.predicted_class == record.class_name)
                 cast(MeanMetric, self.val_means[f"class_accuracy@{prompt}"]).update(right)
+        predicted = torch.tensor([record.predicted_iou for record in records])
+        self.val_calibration.update(predicted, torch.tensor([record.iou for record in records]))
 
     def on_validation_epoch_end(self) -> None:
-        """Log the mean over all masks, of all ranks."""
+        """Log the mean over all masks, of all ranks, and how well the model knows how good they are."""
         for key, mean in self.val_means.items():
             self.log(f"val/{key}", mean, prog_bar=key.startswith("miou@"))
+        self.calibration = self.val_calibration.calibration()
+        if self.calibration is not None:  # the same on all ranks
+            self.log("val/calibration_error", self.calibration.error, sync_dist=True)
+            self.log("val/calibration_bias", self.calibration.bias, sync_dist=True)
 
 
 def inside_image(batch: Batch) -> Tensor:

@@ -16,14 +16,15 @@ from typing import Any, NoReturn, TypeVar
 import hydra
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
-from sam_ft.data.splits import DataSplits
-from sam_ft.lightning.fitting import FitResult, Recipe, fit
+from sam_ft.data.splits import DataSplits, SampleDataset
+from sam_ft.lightning.fitting import Recipe, fit
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.lightning.semantic_fitting import SemanticRecipe, fit_semantic
+from sam_ft.lightning.training import FitResult
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.adapt.choices import adapt
@@ -34,6 +35,8 @@ Loss = TypeVar("Loss", SegmentationLoss, SemanticLoss)
 
 TRACEBACK_VARIABLE = "SAM_FT_TRACEBACK"
 """Set to 1, it shows where a user's mistake was noticed."""
+
+PARTS = ("train", "val", "test")
 
 _RUN_NAME_VARIABLE = "SAM_FT_RUN_NAME"
 """How a program tells the processes that Lightning starts for further devices where to write."""
@@ -121,6 +124,45 @@ def data_of(config: DictConfig) -> DataSplits:
     if not isinstance(splits, DataSplits):
         raise ValueError(f"Expected data._target_ to build DataSplits, but got {type(splits).__name__}.")
     return splits
+
+
+def part_of(config: DictConfig, part: str, *, setting: str = "part") -> SampleDataset:
+    """One part of the data set of a `data` config.
+
+    Raises:
+        ValueError: The data set has no such part; those it has are listed. `setting` is the name that the user gave.
+    """
+    if part not in PARTS:
+        raise ValueError(f"Expected `{setting}` to be one of {', '.join(PARTS)}, but got {part!r}.")
+    splits = data_of(config)
+    samples = getattr(splits, part)
+    if samples is None:
+        held = [name for name in PARTS if getattr(splits, name) is not None]
+        raise ValueError(f"Expected `{setting}` to be one that the data set has ({', '.join(held)}), but got {part}.")
+    return samples
+
+
+def folder_to_write(output: str) -> Path:
+    """The folder of a report.
+
+    Raises:
+        ValueError: It is a file.
+    """
+    if Path(output).exists() and not Path(output).is_dir():
+        raise ValueError(f"Expected a folder to write to, but {output} is a file.")
+    return Path(output)
+
+
+def clicks_of(config: DictConfig) -> tuple[int, ...]:
+    """After which numbers of clicks to measure.
+
+    Raises:
+        ValueError: They are no list of whole numbers above 0.
+    """
+    clicks = OmegaConf.to_container(config.clicks) if isinstance(config.clicks, ListConfig) else None
+    if not isinstance(clicks, list) or not all(isinstance(count, int) and count > 0 for count in clicks):
+        raise ValueError(f"Expected `clicks` to be whole numbers above 0 such as [1, 3, 5], but got {config.clicks}.")
+    return tuple(clicks)
 
 
 def config_of(checkpoint: str | Path) -> dict[str, Any]:

@@ -11,9 +11,10 @@ from sam_ft.checks import expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
-from sam_ft.lightning.fitting import FitResult, expect_usable, run_training
+from sam_ft.lightning.monitoring import expect_usable
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.semantic_module import SemanticModule, predicted_classes
+from sam_ft.lightning.training import FitResult, run_training
 from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.sam.model import Sam
 

@@ -46,7 +46,7 @@ COMPOSED_ONLY = {
     "task",
     "trainer",
 }  # each has a test of its own below
-PROGRAMS = {"fit", "evaluate", "program"}
+PROGRAMS = {"fit", "evaluate", "forgetting", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
 DATA = {
     "synthetic": [],
@@ -179,6 +179,25 @@ def test_every_experiment_composes_and_builds_its_recipe(name: str) -> None:
 
 def test_without_data_an_evaluation_has_none() -> None:
     assert "data" not in composed("evaluate", "checkpoint=a", "output=b")
+    assert not {"data", "other"} & set(composed("forgetting", "after=a", "output=b"))
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_every_data_set_may_be_the_other_one_of_a_forgetting_report(name: str) -> None:
+    given = [override.replace("data.", "other.", 1) for override in DATA[name]]
+    config = plain(composed("forgetting", "after=a", "output=b", "data=synthetic", f"data@other={name}", *given))
+    assert (
+        config["other"] == plain(composed("evaluate", "checkpoint=a", "output=b", f"data={name}", *DATA[name]))["data"]
+    )
+    assert config["data"]["_target_"] == "sam_ft.data.synthetic.Synthetic.splits"
+
+
+def test_the_other_data_set_is_split_in_its_own_way() -> None:
+    given = ["data=nifti", *NEEDED, "data@other=nifti", "other.images=c", "other.labels=d"]
+    config = composed("forgetting", "after=a", "output=b", *given, "data/split@other.split=slabs")
+    assert isinstance(instantiate(config.other.split), SlabSplit) and isinstance(
+        instantiate(config.data.split), GroupSplit
+    )
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS)))

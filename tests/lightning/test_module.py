@@ -125,9 +125,10 @@ def test_validation_measures_what_the_evaluation_measures(tiny_model: Callable[.
     loader = whole_batches(samples, image_size=SIZE, batch_size=2)
     logged = validated(module, loader)
     summary = summarise(evaluate_clicks(model, loader, clicks=(1, 2)))  # type: ignore[arg-type]
-    assert logged.keys() == {"val/miou@1", "val/miou@2", "val/miou@box"}
-    for name, value in logged.items():
-        assert value == pytest.approx(summary[name.removeprefix("val/")], abs=1e-6)
+    mious = {"val/miou@1", "val/miou@2", "val/miou@box"}
+    assert logged.keys() == {*mious, "val/calibration_error", "val/calibration_bias"}
+    for name in mious:
+        assert logged[name] == pytest.approx(summary[name.removeprefix("val/")], abs=1e-6)
     assert summary["miou@box"] > 0
 
 

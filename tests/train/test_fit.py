@@ -44,7 +44,15 @@ def files(folder: Path) -> set[str]:
 def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
     done = sam_ft("fit", *synthetic, "output=run")
     assert done.code == 0, done.err
-    names = ["best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv"]
+    names = [
+        "best.ckpt",
+        "last.ckpt",
+        "model.safetensors",
+        "config.yaml",
+        "metrics.csv",
+        "thresholds.json",
+        "calibration.png",
+    ]
     assert files(tmp_path) == {
         "run",
         "run/pictures",
@@ -61,6 +69,7 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
         "mask_decoder",
         "all",
     ]
+    assert "Mask generator, fitted to 1 images" in done.out
     assert "sam-ft evaluate checkpoint=run/best.ckpt" in done.out
     assert "miou@box=" in done.err  # the progress bar
     assert load_model("run/model.safetensors").image_size == 64
