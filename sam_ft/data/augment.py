@@ -71,12 +71,13 @@ def _light(library: ModuleType) -> list[Any]:
         library.HorizontalFlip(p=0.5),
         library.VerticalFlip(p=0.5),
         library.RandomRotate90(p=0.5),
-        library.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, p=0.5),
+        # relative to the image's mean: a shift by a share of 255 would leave nothing of a dim image
+        library.RandomBrightnessContrast(brightness_limit=0.2, contrast_limit=0.2, brightness_by_max=False, p=0.5),
     ]
 
 
 def _microscopy(library: ModuleType) -> list[Any]:
-    return [library.ToGray(p=0.3), library.InvertImg(p=0.3), *_light(library)]
+    return [*_light(library), library.ToGray(p=0.3), library.InvertImg(p=0.3)]
 
 
 def _medical(library: ModuleType) -> list[Any]:

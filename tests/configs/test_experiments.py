@@ -20,7 +20,7 @@ from sam_ft.models.sam.model import Sam
 
 ROOT = Path(__file__).parents[2]
 EXPERIMENTS = sorted(path.stem for path in (ROOT / "configs" / "experiment").glob("*.yaml"))
-OURS = {"demo_brain", "pretrain_tiny"}  # the others are recipes of papers and projects
+OURS = {"demo_brain", "nuclei", "pretrain_tiny"}  # the others are recipes of papers and projects
 TINY = [
     "data=synthetic",
     "data.num_train=4",

@@ -47,6 +47,18 @@ def test_label_maps_keep_their_values(name: str, picture: tuple[np.ndarray, np.n
         assert set(np.unique(changed)) <= {0, 17, 200, 255}
 
 
+@pytest.mark.parametrize("name", ["light", "microscopy"])
+def test_a_dim_image_stays_visible(name: str) -> None:
+    augment = augmentation(name)
+    assert augment is not None
+    image = np.full((64, 64, 3), 6, dtype=np.uint8)
+    image[16:48, 16:48] = 30
+    for seed in range(60):
+        changed, masks = augment(image, (image[None, ..., 0] > 10).astype(np.uint8), seed=seed)
+        inside, outside = (changed[masks[0] == value].mean() for value in (1, 0))
+        assert abs(inside - outside) > 12, seed
+
+
 def test_microscopy_exchanges_dark_and_bright_and_drops_colours_in_some_images() -> None:
     augment = augmentation("microscopy")
     assert augment is not None
