@@ -23,6 +23,7 @@ from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpo
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.logs import WANDB_MODES, loggers
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.recipes import sam_loss
@@ -44,6 +45,7 @@ class Recipe:
         loss: the loss of one round.
         optimiser: optimiser and schedule.
         loader: how samples become batches.
+        memory: what a step computes again instead of keeping it.
         seed: of the order of samples, augmentation and prompts.
     """
 
@@ -51,6 +53,7 @@ class Recipe:
     loss: SegmentationLoss = field(default_factory=sam_loss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
     seed: int = 0
 
     def __post_init__(self) -> None:
@@ -141,6 +144,7 @@ def fit(
         preset=recipe.prompts,
         loss=recipe.loss,
         optimiser=recipe.optimiser,
+        memory=recipe.memory,
         clicks=monitoring.clicks,
         seed=recipe.seed,
         config=config,

@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
 from sam_ft.models.sam.model import Sam
@@ -37,6 +38,7 @@ class SamModule(pl.LightningModule):
         preset: the simulated prompts.
         loss: the loss of one round.
         optimiser: optimiser and schedule.
+        memory: what is computed again instead of being kept.
         clicks: after which numbers of clicks validation measures.
         seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
         config: the run's config, kept in every checkpoint.
@@ -49,6 +51,7 @@ class SamModule(pl.LightningModule):
         preset: PromptPreset,
         loss: SegmentationLoss,
         optimiser: OptimiserSettings,
+        memory: MemorySettings | None = None,
         clicks: tuple[int, ...] = (1, 3, 5),
         seed: int = 0,
         config: Mapping[str, Any] | None = None,
@@ -58,6 +61,8 @@ class SamModule(pl.LightningModule):
         self.preset = preset
         self.loss = loss
         self.optimiser_settings = optimiser
+        self.memory = memory or MemorySettings()
+        self.memory.set_on(model)
         self.clicks = clicks
         self.seed = seed
         self.config = dict(config or {})
@@ -72,7 +77,7 @@ class SamModule(pl.LightningModule):
             embedding = self.model.encode_image(batch.images)
         generator = self._generator(batch_idx)
         rounds = simulate_rounds(
-            lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
+            self.memory.decoder(self.model.decode, embedding),
             Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
             self.preset,
             generator=generator,

@@ -163,6 +163,7 @@ def recipe_of(config: DictConfig) -> Recipe:
         loss=instantiate(config.loss),
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
+        memory=instantiate(config.memory),
         seed=config.seed,
     )
 
