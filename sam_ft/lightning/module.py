@@ -96,6 +96,17 @@ class SamModule(pl.LightningModule):
         self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
         return mean.total
 
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of the mean over all images of an optimiser step.
+
+        Lightning divides each batch's loss by `accumulate_grad_batches`, at the end of an epoch too, where a step may
+        have fewer batches.
+        """
+        accumulated, batch_idx = self.trainer.accumulate_grad_batches, self.trainer.fit_loop.epoch_loop.batch_idx
+        first = batch_idx - batch_idx % accumulated
+        num_batches = min(accumulated, self.trainer.num_training_batches - first)
+        (loss * (accumulated / num_batches)).backward()
+
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure every object of the batch with clicks and with a box."""
         for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
