@@ -1,0 +1,212 @@
+"""How much memory a training step takes, before there is one.
+
+The step is run on imagined tensors, which have a shape, a type and a device but no content, so that the same kernels
+are chosen and nothing is allocated. The rounds between the second and the last are not run: their bytes lie on a line.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn import functional as F
+
+from sam_ft.lightning.fitting import Recipe
+from sam_ft.lightning.memory_watch import MemoryWatch
+from sam_ft.models.sam.model import Sam
+from sam_ft.prompts.presets import InteractivePreset, PromptPreset
+from sam_ft.prompts.sampling import low_resolution
+from sam_ft.prompts.simulation import Decode
+from sam_ft.types import FOREGROUND, Prompts
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """Bytes on one device at the moment of a training step when they are most."""
+
+    weights: int  # the model, and their average where there is one
+    optimiser: int  # AdamW's averages, and the gradients that are there at that moment
+    encoder: int  # what the image encoder keeps and is working on; the images
+    rounds: int  # what the simulated rounds keep and are working on
+
+    @property
+    def total(self) -> int:
+        """All together."""
+        return self.weights + self.optimiser + self.encoder + self.rounds
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What the memory of a step depends on.
+
+    Attributes:
+        model: what is trained.
+        recipe: how.
+        precision: of Lightning's Trainer, such as `32-true` or `bf16-mixed`.
+        device: where.
+        accumulates: whether a step is made of several batches.
+        change: what would be done to the model before; it sees an imagined copy.
+    """
+
+    model: Sam
+    recipe: Recipe
+    precision: str = "32-true"
+    device: torch.device = torch.device("cpu")
+    accumulates: bool = False
+    change: Callable[[Sam], None] | None = None
+
+
+def estimate(setup: Setup) -> StepMemory:
+    """The memory of a step with the largest batch: `max_objects` on every image, all rounds of the preset.
+
+    Compiled steps (`compile=true`) take about as much or less. Not included: what the device itself needs, what
+    kernels take inside one operation, and copies of the gradients that several devices exchange.
+    """
+    with FakeTensorMode():
+        model = imagined(setup.model, setup.device)
+        setup.recipe.memory.set_on(model)
+        if setup.change is not None:
+            setup.change(model)
+        if setup.precision in ("bf16-true", "16-true"):
+            model = model.to(torch.bfloat16 if setup.precision == "bf16-true" else torch.float16)
+        tensors = [*model.parameters(), *model.buffers()]
+        weights = sum(tensor.nbytes for tensor in tensors)
+        trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
+        phases = _Step(setup, model.train(), MemoryWatch(tensors)).run()
+    phases.append(StepMemory(weights=0, optimiser=trained, encoder=0, rounds=0))  # when the optimiser makes its step
+    most = max(phases, key=lambda phase: phase.total)
+    return StepMemory(
+        weights=weights * (1 if setup.recipe.optimiser.ema is None else 2),
+        optimiser=2 * trained + most.optimiser,
+        encoder=most.encoder,
+        rounds=most.rounds,
+    )
+
+
+def imagined(model: Sam, device: torch.device) -> Sam:
+    """A copy of a model of which no weight is read, for inside `FakeTensorMode`."""
+    copies: dict[int, Tensor] = {}
+    for tensor in (*model.parameters(), *model.buffers()):
+        empty = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
+        copies[id(tensor)] = nn.Parameter(empty, tensor.requires_grad) if isinstance(tensor, nn.Parameter) else empty
+    return copy.deepcopy(model, copies)  # type: ignore[arg-type]
+
+
+class _Step:
+    """One imagined training step; `phases` are those in which its memory may be at its peak, without the weights."""
+
+    def __init__(self, setup: Setup, model: Sam, watch: MemoryWatch) -> None:
+        self.setup = setup
+        self.model = model
+        self.watch = watch
+        self.preset = _longest(setup.recipe.prompts)
+        self.phases: list[StepMemory] = []
+        self._kept_by_encoder = 0
+        self._not_run = 0  # bytes of the rounds that are not run
+
+    def run(self) -> list[StepMemory]:
+        """Forward and backward."""
+        with self.watch:
+            for parameter in self.model.parameters():
+                if parameter.requires_grad:
+                    parameter.register_post_accumulate_grad_hook(self._put_gradient_aside)
+                    if self.setup.accumulates:
+                        parameter.grad = torch.zeros_like(parameter)
+                        self._put_gradient_aside(parameter)
+            batch, size, device = self.setup.recipe.loader.batch_size, self.model.image_size, self.setup.device
+            images = torch.empty(batch, 3, size, size, device=device)
+            num_objects = self.setup.recipe.loader.max_objects
+            truth = torch.empty(batch, num_objects, size, size, dtype=torch.bool, device=device)
+            loss = self._loss(images, truth)
+            loss.backward()
+        learns = any(parameter.requires_grad for parameter in self.model.image_encoder.parameters())
+        self._end_phase(in_encoder=learns)
+        return self.phases
+
+    def _loss(self, images: Tensor, truth: Tensor) -> Tensor:
+        with _autocast(self.setup):
+            embedding = self.model.encode_image(images)
+            self._end_phase(in_encoder=True)
+            self._kept_by_encoder = self.watch.live - self.watch.live_aside
+            if embedding.features.requires_grad:  # its gradient is complete when that of all rounds is
+                embedding.features.register_hook(lambda _: self._end_phase(in_encoder=False))
+            decode = self.setup.recipe.memory.decoder(self.model.decode, embedding)
+            return self._rounds(decode, truth, size=4 * embedding.features.shape[-1])
+
+    def _rounds(self, decode: Decode, truth: Tensor, *, size: int) -> Tensor:
+        """The mean loss of the first rounds and of the last; the number of clicks grows by the same from one to the next."""
+        targets = low_resolution(truth, size)
+        last = self.preset.num_rounds - 1
+        generator = torch.Generator(device=self.setup.device)
+        losses, kept, logits = [], [], None
+        for number in sorted({0, min(1, last), last}):
+            before = self.watch.live
+            prompts = _prompts(self.preset, number, truth=truth, logits=logits)
+            prediction = decode(prompts, _multimask_output(self.preset, number))
+            candidates = torch.ones_like(prediction.iou_predictions, dtype=torch.bool)
+            losses.append(self.setup.recipe.loss(prediction, targets, candidates, generator=generator).total.mean())
+            logits = prediction.low_res_logits[:, :, 0].detach().clone()  # (B, N, h, w)
+            kept.append(self.watch.live - before)
+        self._not_run = (last - 2) * (kept[1] + kept[-1]) // 2 if last > 2 else 0
+        return torch.stack(losses).mean()
+
+    def _put_gradient_aside(self, parameter: Tensor) -> None:
+        if parameter.grad is not None:
+            self.watch.put_aside(parameter.grad)
+
+    def _end_phase(self, *, in_encoder: bool) -> None:
+        """Note the peak since the last phase."""
+        others = self.watch.peak - self.watch.peak_aside
+        rounds = 0 if in_encoder else others - self._kept_by_encoder + self._not_run
+        encoder = others if in_encoder else self._kept_by_encoder
+        self.phases.append(StepMemory(weights=0, optimiser=self.watch.peak_aside, encoder=encoder, rounds=rounds))
+        self.watch.restart()
+
+
+def _longest(preset: PromptPreset) -> InteractivePreset:
+    """The preset itself; of a mixture the one with the most rounds."""
+    if isinstance(preset, InteractivePreset):
+        return preset
+    drawn = [each for name, each in preset.presets.items() if preset.weights[name] > 0]
+    return max(drawn, key=lambda each: each.num_rounds)
+
+
+def _prompts(preset: InteractivePreset, number: int, *, truth: Tensor, logits: Tensor | None) -> Prompts:
+    """The most prompts that a round may have: all clicks come as early as they can."""
+    batch, objects, device = truth.shape[0], truth.shape[1], truth.device
+    new = max(preset.clicks.counts) * (2 if preset.clicks.in_pairs else 1)
+    num_clicks = min(number, preset.rounds.num_clicks)
+    keeps = preset.feedback.keeps_prompts or number == 0
+    num_points = 1 + num_clicks * new if keeps else new
+    with torch.no_grad():
+        if logits is not None:  # the look at the errors, at the size of the frame
+            F.interpolate(logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False) > 0  # noqa: B015
+    return Prompts(
+        points=torch.empty(batch, objects, num_points, 2, device=device),
+        labels=torch.full((batch, objects, num_points), FOREGROUND, device=device),
+        boxes=torch.empty(batch, objects, 4, device=device) if keeps else None,
+        has_box=torch.ones(batch, objects, dtype=torch.bool, device=device) if keeps else None,
+        masks=logits,
+        has_mask=None if logits is None else torch.ones(batch, objects, dtype=torch.bool, device=device),
+    )
+
+
+def _multimask_output(preset: InteractivePreset, number: int) -> bool | None:
+    """How many masks a round asks for, at the most; see `sam_ft.prompts.simulation`."""
+    if number > 0:
+        return "clicks" in preset.ambiguous
+    is_ambiguous = [kind in preset.ambiguous for kind in ("point", "box", "mask")]
+    return True if all(is_ambiguous[:2]) else None if any(is_ambiguous) else False
+
+
+def _autocast(setup: Setup) -> AbstractContextManager[object]:
+    """As Lightning's trainer does for a precision."""
+    types = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+    if setup.precision not in types:
+        return nullcontext()
+    return torch.autocast(setup.device.type, dtype=types[setup.precision])
