@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
 from sam_ft.lightning import FitResult, fit, program
+from sam_ft.lightning.memory_advice import memory_report
 from sam_ft.lightning.parameter_groups import parameter_table
 
 _logger = logging.getLogger("sam_ft.fit")
@@ -26,12 +27,16 @@ def train(config: DictConfig) -> None:
     model = program.model_of(config)
     recipe = program.recipe_of(config)
     _logger.info(
-        "%s at %d px, %d training samples, %d for validation\n\n%s\n",
+        "%s at %d px, %d training samples, %d for validation\n\n%s\n\n%s\n",
         config.model.name if config.model.weights is None else config.model.weights,
         model.image_size,
         len(data.train),
         len(data.val),
         parameter_table(model, recipe.optimiser.rates()),
+        memory_report(
+            program.setup_of(config, model=model, recipe=recipe),
+            is_setting=lambda key: OmegaConf.select(config, key, default=None) is not None,
+        ),
     )
     if config.model.weights is None:
         _logger.info(RANDOM_WEIGHTS)

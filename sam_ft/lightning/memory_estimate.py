@@ -24,6 +24,10 @@ from sam_ft.prompts.sampling import low_resolution
 from sam_ft.prompts.simulation import Decode
 from sam_ft.types import FOREGROUND, Prompts
 
+_MIXED = {"bf16-mixed": torch.bfloat16, "bf16": torch.bfloat16, "16-mixed": torch.float16, "16": torch.float16}
+_TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16}
+"""Lightning's names of precisions; all others are taken for 32 bits."""
+
 
 @dataclass(frozen=True)
 class StepMemory:
@@ -49,15 +53,15 @@ class Setup:
         recipe: how.
         precision: of Lightning's Trainer, such as `32-true` or `bf16-mixed`.
         device: where.
-        accumulates: whether a step is made of several batches.
-        change: what would be done to the model before; it sees an imagined copy.
+        num_batches: of which a step is made.
+        change: what would be done to the model before; done to a copy.
     """
 
     model: Sam
     recipe: Recipe
     precision: str = "32-true"
     device: torch.device = torch.device("cpu")
-    accumulates: bool = False
+    num_batches: int = 1
     change: Callable[[Sam], None] | None = None
 
 
@@ -67,17 +71,18 @@ def estimate(setup: Setup) -> StepMemory:
     Compiled steps (`compile=true`) take about as much or less. Not included: what the device itself needs, what
     kernels take inside one operation, and copies of the gradients that several devices exchange.
     """
+    model = without_content(setup.model, "meta")
+    if setup.change is not None:
+        setup.change(model)
+    setup.recipe.memory.set_on(model)
+    if setup.precision in _TRUE:
+        model = model.to(_TRUE[setup.precision])
     with FakeTensorMode():
-        model = imagined(setup.model, setup.device)
-        setup.recipe.memory.set_on(model)
-        if setup.change is not None:
-            setup.change(model)
-        if setup.precision in ("bf16-true", "16-true"):
-            model = model.to(torch.bfloat16 if setup.precision == "bf16-true" else torch.float16)
+        model = without_content(model, setup.device).train()
         tensors = [*model.parameters(), *model.buffers()]
-        weights = sum(tensor.nbytes for tensor in tensors)
-        trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
-        phases = _Step(setup, model.train(), MemoryWatch(tensors)).run()
+        phases = _Step(setup, model, MemoryWatch(tensors)).run()
+    weights = sum(tensor.nbytes for tensor in tensors)
+    trained = sum(parameter.nbytes for parameter in model.parameters() if parameter.requires_grad)
     phases.append(StepMemory(weights=0, optimiser=trained, encoder=0, rounds=0))  # when the optimiser makes its step
     most = max(phases, key=lambda phase: phase.total)
     return StepMemory(
@@ -88,8 +93,8 @@ def estimate(setup: Setup) -> StepMemory:
     )
 
 
-def imagined(model: Sam, device: torch.device) -> Sam:
-    """A copy of a model of which no weight is read, for inside `FakeTensorMode`."""
+def without_content(model: Sam, device: torch.device | str) -> Sam:
+    """A copy of a model with other tensors in place of its weights, which are not read."""
     copies: dict[int, Tensor] = {}
     for tensor in (*model.parameters(), *model.buffers()):
         empty = torch.empty(tensor.shape, dtype=tensor.dtype, device=device)
@@ -111,18 +116,20 @@ class _Step:
 
     def run(self) -> list[StepMemory]:
         """Forward and backward."""
+        trained = [parameter for parameter in self.model.parameters() if parameter.requires_grad]
         with self.watch:
-            for parameter in self.model.parameters():
-                if parameter.requires_grad:
-                    parameter.register_post_accumulate_grad_hook(self._put_gradient_aside)
-                    if self.setup.accumulates:
-                        parameter.grad = torch.zeros_like(parameter)
-                        self._put_gradient_aside(parameter)
+            for parameter in trained:
+                parameter.register_post_accumulate_grad_hook(self._put_gradient_aside)
+                parameter.grad = torch.zeros_like(parameter)  # of the step or batch before
+                self._put_gradient_aside(parameter)
             batch, size, device = self.setup.recipe.loader.batch_size, self.model.image_size, self.setup.device
             images = torch.empty(batch, 3, size, size, device=device)
             num_objects = self.setup.recipe.loader.max_objects
             truth = torch.empty(batch, num_objects, size, size, dtype=torch.bool, device=device)
             loss = self._loss(images, truth)
+            if self.setup.num_batches == 1:  # not before: Lightning forgets gradients when the next ones are due
+                for parameter in trained:
+                    parameter.grad = None
             loss.backward()
         learns = any(parameter.requires_grad for parameter in self.model.image_encoder.parameters())
         self._end_phase(in_encoder=learns)
@@ -139,7 +146,7 @@ class _Step:
             return self._rounds(decode, truth, size=4 * embedding.features.shape[-1])
 
     def _rounds(self, decode: Decode, truth: Tensor, *, size: int) -> Tensor:
-        """The mean loss of the first rounds and of the last; the number of clicks grows by the same from one to the next."""
+        """The mean loss of the first two rounds and the last one; what lies between grows evenly with the clicks."""
         targets = low_resolution(truth, size)
         last = self.preset.num_rounds - 1
         generator = torch.Generator(device=self.setup.device)
@@ -206,7 +213,6 @@ def _multimask_output(preset: InteractivePreset, number: int) -> bool | None:
 
 def _autocast(setup: Setup) -> AbstractContextManager[object]:
     """As Lightning's trainer does for a precision."""
-    types = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
-    if setup.precision not in types:
+    if setup.precision not in _MIXED:
         return nullcontext()
-    return torch.autocast(setup.device.type, dtype=types[setup.precision])
+    return torch.autocast(setup.device.type, dtype=_MIXED[setup.precision])

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from sam_ft.checkpoints import load_model
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.fitting import Recipe
+from sam_ft.lightning.memory_estimate import Setup
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.choices import adapt
@@ -165,6 +166,18 @@ def recipe_of(config: DictConfig) -> Recipe:
         loader=instantiate(config.loader),
         memory=instantiate(config.memory),
         seed=config.seed,
+    )
+
+
+def setup_of(config: DictConfig, *, model: Sam, recipe: Recipe) -> Setup:
+    """What the memory of a training step depends on."""
+    on_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return Setup(
+        model=model,
+        recipe=recipe,
+        precision=str(config.trainer.precision),
+        device=torch.device("cuda" if on_gpu else "cpu"),
+        num_batches=whole_number(config, "trainer.accumulate_grad_batches", least=1),
     )
 
 

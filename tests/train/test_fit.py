@@ -60,6 +60,7 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
         "mask_decoder",
         "all",
     ]
+    assert "memory: about " in table and "may not fit" not in table
     assert "sam-ft evaluate checkpoint=run/best.ckpt" in done.out
     assert "miou@box=" in done.err  # the progress bar
     assert load_model("run/model.safetensors").image_size == 64
@@ -83,6 +84,23 @@ def test_lora_trains_from_the_command_line(sam_ft: Program, synthetic: list[str]
     assert load_model("run/best.ckpt").image_size == 64
     evaluated = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=measured", "pictures=0")
     assert evaluated.code == 0, evaluated.err
+
+
+def test_what_does_not_fit_is_trained_nevertheless_and_comes_with_what_would_fit(
+    sam_ft: Program, synthetic: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sam_ft.lightning.memory_advice.room_on", lambda device: 120 * 2**20)
+    done = sam_ft("fit", *synthetic, "monitoring.pictures=0", "prompts=mixture", "output=run")
+    assert done.code == 2 and "num_clicks" in done.err  # no setting of a mixture
+    settings = [override for override in synthetic if not override.startswith("prompts.")]
+    done = sam_ft("fit", *settings, "monitoring.pictures=0", "prompts=sam_med2d", "output=run")
+    assert done.code == 0, done.err
+    assert "This may not fit. What each of these makes of it:" in done.out
+    assert "prompts.num_clicks" not in done.out  # no setting of this preset
+    enough = done.out.partition("Enough: ")[2].partition(", with")[0].split()
+    assert enough == ["memory.checkpoint_rounds=true"]
+    done = sam_ft("fit", *settings, "monitoring.pictures=0", "prompts=sam_med2d", *enough, "output=fits")
+    assert done.code == 0 and "may not fit" not in done.out
 
 
 def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
@@ -122,6 +140,8 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["trainer.val_check_interval=5"], ["val_check_interval=5"]),
         (["optimiser.lr=fast"], ["optimiser"]),
         (["seed=-1"], ["`seed`"]),
+        (["memory.checkpoint_blocks=sometimes"], ["`checkpoint_blocks`", "'sometimes'"]),
+        (["trainer.accumulate_grad_batches=0"], ["`trainer.accumulate_grad_batches`", "at least 1"]),
         (["prompts.num_clicks=1.5"], ["`num_clicks`", "1.5"]),
         (["optimiser.betas=[0.9]"], ["`betas`", "[0.9]"]),
         (["loader.max_objects=null"], ["`max_objects`", "None"]),
