@@ -46,6 +46,7 @@ class Recipe:
         optimiser: optimiser and schedule.
         loader: how samples become batches.
         memory: what a step computes again instead of keeping it.
+        compiled: whether steps go through `torch.compile`.
         seed: of the order of samples, augmentation and prompts.
     """
 
@@ -54,10 +55,13 @@ class Recipe:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    compiled: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         expect_whole_number("seed", self.seed, least=0)
+        if not isinstance(self.compiled, bool):
+            raise ValueError(f"Expected `compile` to be true or false, but got {self.compiled!r}.")
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ def fit(
         seed=recipe.seed,
         config=config,
     )
+    if recipe.compiled:
+        module.compile_steps()
     data_module = SamDataModule(data, image_size=model.image_size, settings=recipe.loader, seed=recipe.seed)
     kept = checkpoints(output, monitor=monitoring.metric)
     watching = [

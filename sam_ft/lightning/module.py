@@ -15,6 +15,7 @@ from torch import Tensor
 from torchmetrics import MeanMetric
 
 from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.lightning.compiling import DecodeImages, Encode, compiled_decoder, compiled_encoder, expect_compiler
 from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
@@ -63,6 +64,8 @@ class SamModule(pl.LightningModule):
         self.optimiser_settings = optimiser
         self.memory = memory or MemorySettings()
         self.memory.set_on(model)
+        self._encode_image: Encode = model.encode_image
+        self._decode: DecodeImages = model.decode
         self.clicks = clicks
         self.seed = seed
         self.config = dict(config or {})
@@ -70,14 +73,24 @@ class SamModule(pl.LightningModule):
             {key: MeanMetric() for key in [f"miou@{count}" for count in clicks] + ["miou@box"]}
         )
 
+    def compile_steps(self) -> None:
+        """Compile what training steps call of the model; validation, with shapes of all sorts, goes on without.
+
+        Raises:
+            ValueError: there is no compiler.
+        """
+        expect_compiler()
+        self._encode_image = compiled_encoder(self.model)
+        self._decode = compiled_decoder(self.model, num_points=self.preset.num_points)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean over the rounds of the loss of a batch."""
         batch = _with_an_object(batch)
         with self._own_randomness(batch_idx):
-            embedding = self.model.encode_image(batch.images)
+            embedding = self._encode_image(batch.images)
         generator = self._generator(batch_idx)
         rounds = simulate_rounds(
-            self.memory.decoder(self.model.decode, embedding),
+            self.memory.decoder(self._decode, embedding),
             Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
             self.preset,
             generator=generator,

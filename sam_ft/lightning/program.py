@@ -165,6 +165,7 @@ def recipe_of(config: DictConfig) -> Recipe:
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
         memory=instantiate(config.memory),
+        compiled=config.compile,
         seed=config.seed,
     )
 

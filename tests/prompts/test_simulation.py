@@ -324,6 +324,22 @@ def test_a_mixture_is_one_of_its_presets_for_each_batch_as_often_as_its_weights_
 
 
 @pytest.mark.parametrize(
+    "preset",
+    [
+        sam_paper(),
+        sam_paper(num_clicks=0, num_mask_only=0),
+        micro_sam(),
+        sam_med2d(),
+        Mixture({"one": box_only(), "three": points_only(num_clicks=2)}, {"one": 1, "three": 3}),
+    ],
+)
+def test_a_preset_knows_the_most_points_of_an_object(preset, make_truth):
+    rounds = [answer for seed in range(8) for answer in simulate(FakeModel(), make_truth(squares()), preset, seed=seed)]
+    counts = [0 if answer.prompts.points is None else answer.prompts.points.shape[2] for answer in rounds]
+    assert max(counts) == preset.num_points
+
+
+@pytest.mark.parametrize(
     "preset", [sam_paper(), sam2(), medsam(), micro_sam(), sam_med2d(), box_only(), points_only(), mask_refine()]
 )
 def test_padding_changes_no_ones_number_of_rounds_and_gets_no_prompts(preset, make_truth):

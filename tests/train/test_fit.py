@@ -140,6 +140,7 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["trainer.val_check_interval=5"], ["val_check_interval=5"]),
         (["optimiser.lr=fast"], ["optimiser"]),
         (["seed=-1"], ["`seed`"]),
+        (["compile=sometimes"], ["`compile`", "'sometimes'"]),
         (["memory.checkpoint_blocks=sometimes"], ["`checkpoint_blocks`", "'sometimes'"]),
         (["trainer.accumulate_grad_batches=0"], ["`trainer.accumulate_grad_batches`", "at least 1"]),
         (["prompts.num_clicks=1.5"], ["`num_clicks`", "1.5"]),
