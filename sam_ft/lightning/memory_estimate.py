@@ -130,7 +130,8 @@ class _Step:
             if self.setup.num_batches == 1:  # not before: Lightning forgets gradients when the next ones are due
                 for parameter in trained:
                     parameter.grad = None
-            loss.backward()
+            with torch.autograd.set_multithreading_enabled(False):  # in another thread nobody watches
+                loss.backward()
         learns = any(parameter.requires_grad for parameter in self.model.image_encoder.parameters())
         self._end_phase(in_encoder=learns)
         return self.phases
