@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
 from sam_ft.evaluation import thresholds
 from sam_ft.lightning import FitResult, program
 from sam_ft.lightning.heads import give_head
+from sam_ft.lightning.memory_advice import memory_report
 from sam_ft.lightning.parameter_groups import parameter_table
 
 _logger = logging.getLogger("sam_ft.fit")
@@ -30,12 +31,16 @@ def train(config: DictConfig) -> None:
     task = program.TASKS[config.task]
     recipe = task.recipe_of(config)
     _logger.info(
-        "%s at %d px, %d training samples, %d for validation\n\n%s\n",
+        "%s at %d px, %d training samples, %d for validation\n\n%s\n\n%s\n",
         config.model.name if config.model.weights is None else config.model.weights,
         model.image_size,
         len(data.train),
         len(data.val),
         parameter_table(model, recipe.optimiser.rates()),
+        memory_report(
+            program.setup_of(config, model=model, recipe=recipe),
+            is_setting=lambda key: OmegaConf.select(config, key, default=None) is not None,
+        ),
     )
     if config.model.weights is None:
         _logger.info(RANDOM_WEIGHTS, "; loss=from_scratch suits them" if config.task == "prompts" else "")

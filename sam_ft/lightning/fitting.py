@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from sam_ft.checks import expect_whole_number
+from sam_ft.checks import expect_bool, expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.calibration import CalibrationPicture
 from sam_ft.lightning.callbacks import prompted_masks
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.generator_thresholds import write_thresholds
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.monitoring import Monitoring
 from sam_ft.lightning.optim import OptimiserSettings
@@ -33,6 +34,8 @@ class Recipe:
         loss: the loss of one round.
         optimiser: optimiser and schedule.
         loader: how samples become batches.
+        memory: what a step computes again instead of keeping it.
+        compiled: whether steps go through `torch.compile`.
         seed: of the order of samples, augmentation and prompts.
     """
 
@@ -40,10 +43,13 @@ class Recipe:
     loss: SegmentationLoss = field(default_factory=sam_loss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
+    compiled: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         expect_whole_number("seed", self.seed, least=0)
+        expect_bool("compile", self.compiled)
 
 
 def fit(
@@ -87,10 +93,13 @@ def fit(
         preset=recipe.prompts,
         loss=recipe.loss,
         optimiser=recipe.optimiser,
+        memory=recipe.memory,
         clicks=monitoring.clicks,
         seed=recipe.seed,
         config=config,
     )
+    if recipe.compiled:
+        module.compile_steps()
     data_module = SamDataModule(data, image_size=model.image_size, settings=recipe.loader, seed=recipe.seed)
     result = run_training(
         module,

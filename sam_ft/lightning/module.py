@@ -17,6 +17,8 @@ from torchmetrics import MeanMetric
 from sam_ft.data.classes import class_indices
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.lightning.calibration import ValidationCalibration
+from sam_ft.lightning.compiling import DecodeImages, Encode, compiled_decoder, compiled_encoder, expect_compiler
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
 from sam_ft.metrics.calibration import Calibration
@@ -38,18 +40,48 @@ class TaughtModule(pl.LightningModule):
     Args:
         model: what is trained; parameters that do not require a gradient stay as they are.
         optimiser: optimiser and schedule.
+        memory: what is computed again instead of being kept.
         seed: of everything drawn; what a step draws depends on seed, epoch, batch and rank alone.
         config: the run's config, kept in every checkpoint.
     """
 
     def __init__(
-        self, model: Sam, *, optimiser: OptimiserSettings, seed: int = 0, config: Mapping[str, Any] | None = None
+        self,
+        model: Sam,
+        *,
+        optimiser: OptimiserSettings,
+        memory: MemorySettings | None = None,
+        seed: int = 0,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
         self.optimiser_settings = optimiser
+        self.memory = memory or MemorySettings()
+        self.memory.set_on(model)
+        self._encode_image: Encode = model.encode_image
         self.seed = seed
         self.config = dict(config or {})
+
+    def compile_steps(self) -> None:
+        """Compile what training steps call of the model; validation, with shapes of all sorts, goes on without.
+
+        Raises:
+            ValueError: there is no compiler.
+        """
+        expect_compiler()
+        self._encode_image = compiled_encoder(self.model)
+
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of the mean over all images of an optimiser step.
+
+        Lightning divides each batch's loss by `accumulate_grad_batches`, at the end of an epoch too, where a step may
+        have fewer batches.
+        """
+        accumulated, batch_idx = self.trainer.accumulate_grad_batches, self.trainer.fit_loop.epoch_loop.batch_idx
+        first = batch_idx - batch_idx % accumulated
+        num_batches = min(accumulated, self.trainer.num_training_batches - first)
+        (loss * (accumulated / num_batches)).backward()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and a schedule over all steps of the run."""
@@ -88,6 +120,7 @@ class SamModule(TaughtModule):
         preset: the simulated prompts.
         loss: the loss of one round.
         optimiser: optimiser and schedule.
+        memory: what is computed again instead of being kept.
         clicks: after which numbers of clicks validation measures.
         seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
         config: the run's config, kept in every checkpoint.
@@ -100,11 +133,13 @@ class SamModule(TaughtModule):
         preset: PromptPreset,
         loss: SegmentationLoss,
         optimiser: OptimiserSettings,
+        memory: MemorySettings | None = None,
         clicks: tuple[int, ...] = (1, 3, 5),
         seed: int = 0,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(model, optimiser=optimiser, seed=seed, config=config)
+        super().__init__(model, optimiser=optimiser, memory=memory, seed=seed, config=config)
+        self._decode: DecodeImages = model.decode
         self.preset = preset
         self.loss = loss
         self.clicks = clicks
@@ -116,14 +151,19 @@ class SamModule(TaughtModule):
         self.val_calibration = ValidationCalibration()
         self.calibration: Calibration | None = None  # of the last validation
 
+    def compile_steps(self) -> None:
+        """As of every training; and of the decoder the call that the rounds make."""
+        super().compile_steps()
+        self._decode = compiled_decoder(self.model, num_points=self.preset.num_points)
+
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean over the rounds of the loss of a batch."""
         batch = _with_an_object(batch)
         with self._own_randomness(batch_idx):
-            embedding = self.model.encode_image(batch.images)
+            embedding = self._encode_image(batch.images)
         generator = self._generator(batch_idx)
         rounds = simulate_rounds(
-            lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
+            self.memory.decoder(self._decode, embedding),
             Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
             self.preset,
             generator=generator,

@@ -21,6 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from sam_ft.checkpoints import load_model
 from sam_ft.data.splits import DataSplits, SampleDataset
 from sam_ft.lightning.fitting import Recipe, fit
+from sam_ft.lightning.memory_estimate import Setup
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.lightning.semantic_fitting import SemanticRecipe, fit_semantic
@@ -211,6 +212,8 @@ def recipe_of(config: DictConfig) -> Recipe:
         loss=replace(_loss_of(config, SegmentationLoss), class_weight=config.class_weight),
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
+        memory=instantiate(config.memory),
+        compiled=config.compile,
         seed=config.seed,
     )
 
@@ -221,6 +224,8 @@ def semantic_recipe_of(config: DictConfig) -> SemanticRecipe:
         loss=_loss_of(config, SemanticLoss),
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
+        memory=instantiate(config.memory),
+        compiled=config.compile,
         seed=config.seed,
     )
 
@@ -247,6 +252,18 @@ class Task:
 
 TASKS = {"prompts": Task(recipe_of, fit), "semantic": Task(semantic_recipe_of, fit_semantic)}
 """By the names that configs/task has."""
+
+
+def setup_of(config: DictConfig, *, model: Sam, recipe: Recipe | SemanticRecipe) -> Setup:
+    """What the memory of a training step depends on."""
+    on_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return Setup(
+        model=model,
+        recipe=recipe,
+        precision=str(config.trainer.precision),
+        device=torch.device("cuda" if on_gpu else "cpu"),
+        num_batches=whole_number(config, "trainer.accumulate_grad_batches", least=1),
+    )
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from sam_ft.checks import expect_whole_number
+from sam_ft.checks import expect_bool, expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.monitoring import expect_usable
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.semantic_module import SemanticModule, predicted_classes
@@ -29,16 +30,25 @@ class SemanticRecipe:
         loss: compares the classes of the pixels with the truth.
         optimiser: optimiser and schedule.
         loader: how samples become batches; every object is seen, whatever `max_objects` says.
+        memory: what a step computes again instead of keeping it; there are no rounds.
+        compiled: whether steps go through `torch.compile`.
         seed: of the order of samples and augmentation.
     """
 
     loss: SemanticLoss = field(default_factory=SemanticLoss)
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
+    memory: MemorySettings = field(default_factory=MemorySettings)
+    compiled: bool = False
     seed: int = 0
 
     def __post_init__(self) -> None:
         expect_whole_number("seed", self.seed, least=0)
+        expect_bool("compile", self.compiled)
+        if self.memory.checkpoint_rounds:
+            raise ValueError(
+                "Expected `checkpoint_rounds` to be false in semantic segmentation, which has no rounds of prompts."
+            )
 
 
 @dataclass(frozen=True)
@@ -84,7 +94,11 @@ def fit_semantic(
     if not model.pixel_class_names:
         raise ValueError("Expected a model with a semantic head, but it has none: call `add_semantic_head` before.")
     expect_known_classes(class_names_of(data.val), model.pixel_class_names, where="the validation part")
-    module = SemanticModule(model, loss=recipe.loss, optimiser=recipe.optimiser, seed=recipe.seed, config=config)
+    module = SemanticModule(
+        model, loss=recipe.loss, optimiser=recipe.optimiser, memory=recipe.memory, seed=recipe.seed, config=config
+    )
+    if recipe.compiled:
+        module.compile_steps()
     data_module = SamDataModule(
         data, image_size=model.image_size, settings=recipe.loader, seed=recipe.seed, every_object=True
     )

@@ -14,6 +14,8 @@ from sam_ft.class_pictures import ClassCase, class_figure
 from sam_ft.data.class_maps import IGNORED, class_map, class_maps
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.evaluation.semantic import SemanticMeasurement, measure_classes
+from sam_ft.lightning.compiling import ClassifyPixels, compiled_classifier
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.module import TaughtModule, inside_image
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.semantic import SemanticLoss, class_shares
@@ -28,6 +30,7 @@ class SemanticModule(TaughtModule):
         model: what is trained, with a semantic head; parameters that do not require a gradient stay as they are.
         loss: compares the classes of the pixels with the truth.
         optimiser: optimiser and schedule.
+        memory: what is computed again instead of being kept.
         seed: of everything drawn.
         config: the run's config, kept in every checkpoint.
     """
@@ -38,18 +41,25 @@ class SemanticModule(TaughtModule):
         *,
         loss: SemanticLoss,
         optimiser: OptimiserSettings,
+        memory: MemorySettings | None = None,
         seed: int = 0,
         config: Mapping[str, Any] | None = None,
     ) -> None:
-        super().__init__(model, optimiser=optimiser, seed=seed, config=config)
+        super().__init__(model, optimiser=optimiser, memory=memory, seed=seed, config=config)
+        self._classify_pixels: ClassifyPixels = model.classify_pixels
         self.loss = loss
         self.val_pixels = _Confusion(len(model.pixel_class_names))
+
+    def compile_steps(self) -> None:
+        """As of every training; and of the decoder the call that classifies."""
+        super().compile_steps()
+        self._classify_pixels = compiled_classifier(self.model)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean over the images of the loss of a batch; padding and ignored pixels have no part in it."""
         with self._own_randomness(batch_idx):
-            embedding = self.model.encode_image(batch.images)
-        logits = self.model.classify_pixels(embedding)  # (B, K, h, w)
+            embedding = self._encode_image(batch.images)
+        logits = self._classify_pixels(embedding)  # (B, K, h, w)
         labels = class_maps(batch, self.model.pixel_class_names)  # (B, S, S)
         labels = labels.masked_fill(~inside_image(batch)[:, 0], IGNORED)
         parts = self.loss(logits, class_shares(labels, num_classes=logits.shape[1], size=logits.shape[-1]))

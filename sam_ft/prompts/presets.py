@@ -46,6 +46,13 @@ class InteractivePreset:
         """How often the decoder runs for one image, at most."""
         return 1 + self.rounds.num_clicks + self.rounds.num_mask_only
 
+    @property
+    def num_points(self) -> int:
+        """How many points an object has in one call of the decoder, at most."""
+        clicks = max(self.clicks.counts) * (2 if self.clicks.in_pairs else 1)
+        first, later = self.first.num_points, clicks * self.rounds.num_clicks
+        return first + later if self.feedback.keeps_prompts else max(first, min(clicks, later))
+
     def draw(self, generator: torch.Generator) -> InteractivePreset:
         """Itself; see `Mixture.draw`."""
         return self
@@ -79,6 +86,11 @@ class Mixture:
     def num_rounds(self) -> int:
         """How often the decoder runs for one image, at most."""
         return max(preset.num_rounds for name, preset in self.presets.items() if self.weights[name] > 0)
+
+    @property
+    def num_points(self) -> int:
+        """How many points an object has in one call of the decoder, at most."""
+        return max(preset.num_points for name, preset in self.presets.items() if self.weights[name] > 0)
 
     def draw(self, generator: torch.Generator) -> InteractivePreset:
         """One of the presets."""

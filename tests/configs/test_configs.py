@@ -14,6 +14,7 @@ from omegaconf import DictConfig, OmegaConf
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 from sam_ft.lightning import Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.program import TASKS
 from sam_ft.lightning.schedules import Cosine, Plateau, Steps
@@ -35,6 +36,7 @@ BUILDS: dict[str, type | tuple[type, ...]] = {
     "loss": (SegmentationLoss, SemanticLoss),
     "optimiser": OptimiserSettings,
     "loader": LoaderSettings,
+    "memory": MemorySettings,
     "monitoring": (Monitoring, SemanticMonitoring),
 }
 COMPOSED_ONLY = {
@@ -87,7 +89,9 @@ def test_every_choice_builds_what_its_group_is_for(group: str, name: str) -> Non
 
 def test_a_recipe_takes_everything_as_the_configs_build_it() -> None:
     config = composed("fit", "data=synthetic")
-    recipe = Recipe(**{group: instantiate(config[group]) for group in ("prompts", "loss", "optimiser", "loader")})
+    recipe = Recipe(
+        **{group: instantiate(config[group]) for group in ("prompts", "loss", "optimiser", "loader", "memory")}
+    )
     assert recipe.optimiser.betas == (0.9, 0.999)
     assert instantiate(config.monitoring).metric == "miou@1"
 

@@ -17,6 +17,7 @@ from sam_ft.prompts.presets import (
     InteractivePreset,
     Mixture,
     box_only,
+    hq,
     mask_refine,
     medsam,
     micro_sam,
@@ -340,6 +341,23 @@ def test_a_mixture_is_one_of_its_presets_for_each_batch_as_often_as_its_weights_
     lengths = Counter(len(simulate(FakeModel(), make_truth(squares(1, 1)), mixture, seed=seed)) for seed in range(400))
     assert set(lengths) == {1, 3}
     assert binomtest(lengths[3], 400, 0.75).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        sam_paper(),
+        sam_paper(num_clicks=0, num_mask_only=0),
+        micro_sam(),
+        sam_med2d(),
+        hq(),
+        Mixture({"one": box_only(), "three": points_only(num_clicks=2)}, {"one": 1, "three": 3}),
+    ],
+)
+def test_a_preset_knows_the_most_points_of_an_object(preset, make_truth):
+    rounds = [answer for seed in range(8) for answer in simulate(FakeModel(), make_truth(squares()), preset, seed=seed)]
+    counts = [0 if answer.prompts.points is None else answer.prompts.points.shape[2] for answer in rounds]
+    assert max(counts) == preset.num_points
 
 
 @pytest.mark.parametrize(

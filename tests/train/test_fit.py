@@ -70,6 +70,7 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
         "all",
     ]
     assert "Mask generator, fitted to 1 images" in done.out
+    assert "memory: about " in table and "may not fit" not in table
     assert "sam-ft evaluate checkpoint=run/best.ckpt" in done.out
     assert "miou@box=" in done.err  # the progress bar
     assert load_model("run/model.safetensors").image_size == 64
@@ -131,6 +132,7 @@ def test_semantic_segmentation_trains_resumes_and_is_measured(sam_ft: Program, t
     done = sam_ft("fit", *SEMANTIC, "adapt=lora", "optimiser.ema=0.9", "monitoring.pictures=1", "output=run")
     assert done.code == 0, done.err
     assert "Classes: background, ellipse, nucleus, polygon" in done.out
+    assert " classes of pixels; " in done.out
     assert "Best validation miou: " in done.out
     assert (tmp_path / "run" / "pictures" / "step_000001.png").is_file()
     assert (tmp_path / "run" / "adapter").is_dir()
@@ -148,6 +150,7 @@ def test_semantic_segmentation_trains_resumes_and_is_measured(sam_ft: Program, t
     assert f"{summary['miou']:.4f}" in measured.out
     files = ["confusion.csv", "index.html", "summary.json"]
     assert sorted(path.name for path in (tmp_path / "run" / "evaluation").iterdir()) == files
+    assert "thresholds=0" in one_line(sam_ft(*command, "thresholds=2"))
 
 
 def test_the_head_of_another_task_gives_way(sam_ft: Program, synthetic: list[str]) -> None:
@@ -162,6 +165,9 @@ def test_the_head_of_another_task_gives_way(sam_ft: Program, synthetic: list[str
     "overrides, expected",
     [
         (["classes=null"], ["`classes`", "know none"]),
+        (["adapt=hq"], ["`adapt` other than hq"]),
+        (["memory.checkpoint_rounds=true"], ["`checkpoint_rounds`", "no rounds of prompts"]),
+        (["compile=sometimes"], ["`compile`", "'sometimes'"]),
         (["classes=[polygon]"], ["polygon", "the validation part", "ellipse"]),
         (["monitoring.metric=miou@1"], ["miou, pixel_accuracy", "miou@1"]),
         (["loss=sam"], ["task=semantic", "sam_loss"]),
@@ -176,6 +182,23 @@ def test_a_mistake_in_a_semantic_training_is_one_line(
     message = one_line(sam_ft("fit", *SEMANTIC, "output=run", *overrides))
     assert all(part in message for part in expected), message
     assert files(tmp_path) == set()
+
+
+def test_what_does_not_fit_is_trained_nevertheless_and_comes_with_what_would_fit(
+    sam_ft: Program, synthetic: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sam_ft.lightning.memory_advice.room_on", lambda device: 120 * 2**20)
+    done = sam_ft("fit", *synthetic, "monitoring.pictures=0", "prompts=mixture", "output=run")
+    assert done.code == 2 and "num_clicks" in done.err  # no setting of a mixture
+    settings = [override for override in synthetic if not override.startswith("prompts.")]
+    done = sam_ft("fit", *settings, "monitoring.pictures=0", "prompts=sam_med2d", "output=run")
+    assert done.code == 0, done.err
+    assert "This may not fit. What each of these makes of it:" in done.out
+    assert "prompts.num_clicks" not in done.out  # no setting of this preset
+    enough = done.out.partition("Enough: ")[2].partition(", with")[0].split()
+    assert enough == ["memory.checkpoint_rounds=true"]
+    done = sam_ft("fit", *settings, "monitoring.pictures=0", "prompts=sam_med2d", *enough, "output=fits")
+    assert done.code == 0 and "may not fit" not in done.out
 
 
 def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
@@ -219,6 +242,9 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["classes=[polygon]"], ["polygon", "the validation part", "ellipse"]),
         (["class_weight=-1"], ["`class_weight`", "-1"]),
         (["seed=-1"], ["`seed`"]),
+        (["compile=sometimes"], ["`compile`", "'sometimes'"]),
+        (["memory.checkpoint_blocks=sometimes"], ["`checkpoint_blocks`", "'sometimes'"]),
+        (["trainer.accumulate_grad_batches=0"], ["`trainer.accumulate_grad_batches`", "at least 1"]),
         (["prompts.num_clicks=1.5"], ["`num_clicks`", "1.5"]),
         (["optimiser.betas=[0.9]"], ["`betas`", "[0.9]"]),
         (["loader.max_objects=null"], ["`max_objects`", "None"]),
