@@ -163,7 +163,7 @@ def differences_figure(differences: Sequence[Difference], *, title: str, dark: b
     places, names, headings = _rows(differences)
     height = 0.27 * (max(places) + 2) + 0.75
     figure = blank_figure(5.6, height, facecolor="none")
-    axes = figure.add_axes((0.33, 0.45 / height, 0.65, 1 - 0.8 / height))
+    axes = figure.add_axes((0.39, 0.45 / height, 0.59, 1 - 0.8 / height))
     axes.axvline(0, color="#8A9099", linewidth=1.2, linestyle="--")
     for place, row in zip(places, differences, strict=True):
         colour = SERIES[3] if row.low > 0 else SERIES[2] if row.high < 0 else "#8A9099"

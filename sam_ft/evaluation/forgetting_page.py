@@ -63,11 +63,11 @@ def forgetting_page(
 def in_short(comparison: Comparison) -> str:
     """What happened on one data set, in a sentence."""
     verdicts = [row.verdict for row in comparison.changes]
-    if UNKNOWN in verdicts:
+    if set(verdicts) == {UNKNOWN}:
         return f"{comparison.title}: too few images to tell."
     named = {
         verdict: "; ".join(row.prompt for row in comparison.changes if row.verdict == verdict)
-        for verdict in (BETTER, WORSE, SAME)
+        for verdict in (BETTER, WORSE, SAME, UNKNOWN)
     }
     return f"{comparison.title}. " + " ".join(
         f"{verdict.capitalize()}: {prompts}." for verdict, prompts in named.items() if prompts

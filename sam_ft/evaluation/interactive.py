@@ -9,11 +9,9 @@ mean over masks. An object without any error left keeps its prompts and its mask
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -21,30 +19,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from sam_ft.evaluation.clicks import next_click
-from sam_ft.files import atomic_write, write_json
+from sam_ft.evaluation.records import MaskRecord
 from sam_ft.masks.areas import mask_areas
 from sam_ft.masks.boxes import boxes_of_masks
 from sam_ft.metrics.overlap import iou
 from sam_ft.transforms import Frame
 from sam_ft.types import ABSENT, Batch, ImageEmbedding, MaskPrediction, PromptableModel, Prompts, Sample
-
-
-@dataclass(frozen=True)
-class MaskRecord:
-    """One predicted mask, what was asked and how good the answer is. Coordinates are pixels of the source."""
-
-    image: str
-    object_index: int  # the object's place in `Sample.masks`
-    class_name: str
-    area_px: int
-    prompt: Literal["box", "click"]
-    num_clicks: int  # the round; 0 with a box
-    iou: float
-    predicted_iou: float  # what the model thinks
-    predicted_class: str | None = None  # and what it takes the object for, if it knows classes
-    points: tuple[tuple[float, float], ...] = ()  # (x, y); fewer than `num_clicks` once no error was left
-    labels: tuple[int, ...] = ()
-    box: tuple[float, float, float, float] | None = None  # (x0, y0, x1, y1), the last pixel's indices included
 
 
 def evaluate_clicks(
@@ -102,62 +82,6 @@ def evaluate_clicks(
                 on_batch(records)
             all_records += records
     return all_records
-
-
-def summarise(records: Sequence[MaskRecord]) -> dict[str, float]:
-    """The mean IoU over masks: `miou@1`, `miou@3`, ... by number of clicks, `miou@box`, and `num_masks`, `num_images`.
-
-    Of a model that knows classes also `class_accuracy@1`, ...: the share of the masks whose class it has told.
-
-    Raises:
-        ValueError: there are no records.
-    """
-    if not records:
-        raise ValueError("Expected at least one mask to measure, but got none: the data set holds no objects.")
-    ious: dict[str, list[float]] = {}
-    told: dict[str, list[float]] = {}
-    for record in sorted(records, key=lambda record: (record.prompt == "box", record.num_clicks)):
-        prompt = "box" if record.prompt == "box" else str(record.num_clicks)
-        ious.setdefault(f"miou@{prompt}", []).append(record.iou)
-        if record.predicted_class is not None:
-            told.setdefault(f"class_accuracy@{prompt}", []).append(record.predicted_class == record.class_name)
-    summary: dict[str, float] = {key: sum(values) / len(values) for key, values in (ious | told).items()}
-    summary["num_masks"] = len({(record.image, record.object_index) for record in records})
-    summary["num_images"] = len({record.image for record in records})
-    return summary
-
-
-def summarise_by_class(records: Sequence[MaskRecord]) -> dict[str, dict[str, float]]:
-    """`summarise` for each class, in the order of the names; empty if there are no records."""
-    names = sorted({record.class_name for record in records})
-    return {name: summarise([record for record in records if record.class_name == name]) for name in names}
-
-
-def write_summary(path: str | Path, summary: Mapping[str, object]) -> None:
-    """Write a summary as JSON, at once.
-
-    Raises:
-        ValueError: a number is not finite, or `path` cannot be written to.
-    """
-    write_json(path, dict(summary))
-
-
-def write_records(path: str | Path, records: Sequence[MaskRecord]) -> None:
-    """Write one row per record as CSV, at once; points are written as `x y label; x y label`.
-
-    Raises:
-        ValueError: `path` cannot be written to.
-    """
-    columns = [field.name for field in fields(MaskRecord) if field.name != "labels"]
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for record in records:
-            clicks = zip(record.points, record.labels, strict=True)
-            row = {column: getattr(record, column) for column in columns}
-            row["points"] = "; ".join(f"{x:g} {y:g} {label}" for (x, y), label in clicks)
-            row["box"] = "" if record.box is None else " ".join(f"{edge:g}" for edge in record.box)
-            writer.writerow(row)
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,8 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.interactive import (
-    MaskRecord,
-    evaluate_clicks,
-    summarise,
-    summarise_by_class,
-    write_records,
-    write_summary,
-)
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.records import MaskRecord, summarise, summarise_by_class, write_records, write_summary
 from sam_ft.evaluation.report import Picture, PictureRow
 from sam_ft.metrics.calibration import Calibration, calibration
 from sam_ft.pictures import overlay, to_png, view_around

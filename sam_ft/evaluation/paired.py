@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sam_ft.evaluation.interactive import MaskRecord
+from sam_ft.evaluation.records import MaskRecord
 from sam_ft.metrics.bootstrap import clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"

@@ -16,8 +16,9 @@ from tqdm import tqdm
 
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
+from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.evaluation.measuring import spread_evenly
+from sam_ft.evaluation.records import MaskRecord
 from sam_ft.files import atomic_write
 from sam_ft.masks.areas import mask_areas
 from sam_ft.models.sam.model import Sam

@@ -238,7 +238,8 @@ def _loss_of(config: DictConfig, kind: type[Loss]) -> Loss:
     """
     loss = instantiate(config.loss)
     if not isinstance(loss, kind):
-        raise ValueError(f"Expected a `loss` for task={config.task}, but got {config.loss._target_}.")
+        known = {SegmentationLoss: "loss=sam", SemanticLoss: "loss=semantic"}[kind]
+        raise ValueError(f"Expected a `loss` for task={config.task}, such as {known}, but got {config.loss._target_}.")
     return loss
 
 

@@ -115,7 +115,10 @@ def test_the_sentence_says_what_got_better_and_what_worse(
     rows = (row(0.1, 0.05, 0.15, prompt="1 click"), row(0.1, -0.05, 0.15), row(-0.1, -0.2, -0.05, prompt="3 clicks"))
     monkeypatch.setitem(compared.__dict__, "changes", rows)
     assert in_short(compared) == "Own data. Better: 1 click. Worse: 3 clicks. No clear difference: box."
-    monkeypatch.setitem(compared.__dict__, "changes", (row(0.1, 0.1, 0.1, num_images=4),))
+    unknown = row(0.1, 0.1, 0.1, prompt="everything", num_images=4)
+    monkeypatch.setitem(compared.__dict__, "changes", (*rows, unknown))
+    assert in_short(compared).endswith("No clear difference: box. Too few images: everything.")
+    monkeypatch.setitem(compared.__dict__, "changes", (unknown,))
     assert in_short(compared) == "Own data: too few images to tell."
 
 

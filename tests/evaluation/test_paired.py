@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import pytest
 
-from sam_ft.evaluation.interactive import MaskRecord
 from sam_ft.evaluation.paired import (
     Change,
     change,
@@ -13,6 +12,7 @@ from sam_ft.evaluation.paired import (
     changes_by_size,
     size_classes,
 )
+from sam_ft.evaluation.records import MaskRecord
 
 IMAGES = [f"image {number}" for number in range(16)]
 
