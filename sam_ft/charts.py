@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -101,28 +102,96 @@ def training_figure(path: str | Path, *, dark: bool = False) -> Figure:
 
 def calibration_figure(calibration: Calibration, *, dark: bool = False) -> Figure:
     """True against predicted IoU: a disc for each bin, as large as its number of masks; the diagonal would be right."""
+    return calibrations_figure({"": calibration}, dark=dark)
+
+
+def calibrations_figure(calibrations: Mapping[str, Calibration], *, dark: bool = False) -> Figure:
+    """`calibration_figure` of several models, one line for each; of a single one with the numbers of masks."""
     figure = blank_figure(5.6, 3.6, facecolor="none")
     axes = figure.add_axes((0.09, 0.14, 0.895, 0.74))
-    (colour,) = _colours(1, dark=dark)
     axes.plot([0, 1], [0, 1], "--", color="#8A9099", linewidth=1.2)
-    bins = [each for each in calibration.bins if each.count]
-    largest = max((each.count for each in bins), default=1)
-    predicted, actual = [each.predicted for each in bins], [each.actual for each in bins]
-    axes.plot(predicted, actual, "-", color=colour, linewidth=1.6)
-    axes.scatter(predicted, actual, s=[30 + 220 * each.count / largest for each in bins], color=colour, zorder=3)
-    for each in bins:
-        axes.annotate(
-            str(each.count),
-            (each.predicted, each.actual),
-            (9, -10),
-            textcoords="offset points",
-            fontsize=7.5,
-            color="#C9CDD3" if dark else "#4A505A",
-        )
+    colours = _colours(len(calibrations), dark=dark)
+    for (name, calibration), colour in zip(calibrations.items(), colours, strict=True):
+        bins = [each for each in calibration.bins if each.count]
+        largest = max((each.count for each in bins), default=1)
+        predicted, actual = [each.predicted for each in bins], [each.actual for each in bins]
+        axes.plot(predicted, actual, "-", color=colour, linewidth=1.6)
+        sizes = [30 + 220 * each.count / largest for each in bins]
+        axes.scatter(predicted, actual, s=sizes, color=colour, zorder=3, label=name or None)
+        for each in bins if len(calibrations) == 1 else []:
+            axes.annotate(
+                str(each.count),
+                (each.predicted, each.actual),
+                (9, -10),
+                textcoords="offset points",
+                fontsize=7.5,
+                color="#C9CDD3" if dark else "#4A505A",
+            )
     axes.set(xlim=(0, 1.02), ylim=(0, 1.02), yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
     axes.set_xlabel("predicted IoU")
-    _style(axes, title="True IoU by predicted IoU, with the number of masks", dark=dark)
+    counted = ", with the number of masks" if len(calibrations) == 1 else ""
+    _style(axes, title=f"True IoU by predicted IoU{counted}", dark=dark)
+    _legend(axes, dark=dark, location="lower right")
     return figure
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A difference and its interval; it is clear if the interval lies on one side of zero."""
+
+    label: str
+    value: float
+    low: float
+    high: float
+    group: str = ""  # rows of one group stand together under its name
+
+
+def differences_figure(differences: Sequence[Difference], *, title: str, dark: bool = False) -> Figure:
+    """One row per difference, with its interval: green above zero, orange below, grey where zero lies inside.
+
+    Args:
+        differences: from top to bottom.
+        title: of the chart.
+        dark: whether the page behind it is dark.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if not differences:
+        raise ValueError("Expected at least one difference to draw, but got none.")
+    text = "#C9CDD3" if dark else "#4A505A"
+    places, names, headings = _rows(differences)
+    height = 0.27 * (max(places) + 2) + 0.75
+    figure = blank_figure(5.6, height, facecolor="none")
+    axes = figure.add_axes((0.39, 0.45 / height, 0.59, 1 - 0.8 / height))
+    axes.axvline(0, color="#8A9099", linewidth=1.2, linestyle="--")
+    for place, row in zip(places, differences, strict=True):
+        colour = SERIES[3] if row.low > 0 else SERIES[2] if row.high < 0 else "#8A9099"
+        axes.plot([row.low, row.high], [place, place], "-", color=colour, linewidth=2.4, solid_capstyle="round")
+        axes.plot(row.value, place, "o", color=colour, markersize=6.5)
+    for place, heading in headings:
+        axes.text(
+            -0.02, place, heading, transform=axes.get_yaxis_transform(), ha="right", va="center", fontsize=8.5,
+            fontweight="bold", color=text,
+        )  # fmt: skip
+    axes.set(ylim=(max(places) + 0.7, -0.7))
+    axes.set_yticks(places, names)
+    _style(axes, title=title, dark=dark)
+    axes.grid(visible=False, axis="y")
+    axes.grid(axis="x", color="#343A43" if dark else "#E3E6EA", linewidth=0.8)
+    return figure
+
+
+def _rows(differences: Sequence[Difference]) -> tuple[list[int], list[str], list[tuple[int, str]]]:
+    """The row of each difference and its label, and the rows of the groups' names above them."""
+    places, headings, row = [], [], 0
+    for index, each in enumerate(differences):
+        if each.group and (index == 0 or differences[index - 1].group != each.group):
+            headings.append((row, each.group))
+            row += 1
+        places.append(row)
+        row += 1
+    return places, [each.label for each in differences], headings
 
 
 def _read_columns(path: str | Path) -> dict[str, tuple[list[float], list[float]]]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
@@ -26,6 +26,7 @@ from sam_ft.known_weights import weights_path
 from sam_ft.models.adapt.adapter import add_adapters
 from sam_ft.models.adapt.lora import merged_weights
 from sam_ft.models.mask_decoder import NUM_HEADS
+from sam_ft.models.sam.heads import packed_heads, restore_heads, unpacked_heads, without_heads
 from sam_ft.models.sam.hq import add_high_quality, is_high_quality
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
@@ -128,8 +129,10 @@ def _read_file(path: Path) -> StateDict:
 
 def _read_safetensors(path: Path) -> StateDict:
     try:
-        return dict(load_file(path))
-    except (SafetensorError, OSError) as err:
+        with safe_open(path, framework="pt") as file:
+            metadata = file.metadata() or {}
+        return {**load_file(path), **unpacked_heads(metadata)}
+    except (SafetensorError, OSError, ValueError) as err:
         raise ValueError(f"Expected a safetensors file, but {path} is truncated or foreign: {_one_line(err)}") from err
 
 
@@ -287,8 +290,8 @@ def _compare(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Coverage
 def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
     """Builds the SAM that a checkpoint holds, its sizes read from the weights, and loads it; it comes in `eval` mode.
 
-    Adapters and HQ-SAM's decoder are recognised by their names; a checkpoint with LoRA gives the plain SAM that answers
-    alike.
+    Adapters, HQ-SAM's decoder and heads are recognised by their names; a checkpoint with LoRA gives the plain SAM that
+    answers alike.
 
     Args:
         path: anything that `read_state_dict` reads, by its path or by a known name, such as `sam_vit_b`.
@@ -308,6 +311,7 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
                 add_adapters(model)
             if any(map(is_high_quality, state_dict)):
                 add_high_quality(model)
+            restore_heads(model, state_dict)
         model.to_empty(device="cpu")
         report = load_weights(model, state_dict)
     except ValueError as err:
@@ -320,15 +324,22 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
 
 
 def save_meta(model: nn.Module, path: PathLike) -> None:
-    """Writes a plain state dict with Meta's names (`.pth`), which segment_anything and MedSAM load; LoRA is merged."""
+    """Writes a plain state dict with Meta's names (`.pth`), which segment_anything and MedSAM load.
+
+    LoRA is merged; heads, for which these have no place, are left out.
+    """
     with atomic_write(Path(path)) as temporary:
         torch.save(_portable(model.state_dict()), temporary)
 
 
 def save_safetensors(model: nn.Module, path: PathLike) -> None:
-    """Writes a `.safetensors` file with Meta's names; its metadata say so, and the image size. LoRA is merged."""
+    """Writes a `.safetensors` file with Meta's names; its metadata say so, and the image size. LoRA is merged.
+
+    Heads are kept in the metadata too, where `load_model` finds them and other tools do not stumble over them.
+    """
     weights = _portable(model.state_dict())
     metadata = {"format": "pt", "names": "segment_anything", "image_size": str(read_architecture(weights).image_size)}
+    metadata |= packed_heads(model.state_dict())
     with atomic_write(Path(path)) as temporary:
         save_file(weights, temporary, metadata=metadata)
 
@@ -336,10 +347,10 @@ def save_safetensors(model: nn.Module, path: PathLike) -> None:
 def save_hugging_face(model: nn.Module, folder: PathLike) -> None:
     """Writes `model.safetensors` and `config.json`, which `transformers.SamModel.from_pretrained(folder)` loads.
 
-    With HQ-SAM's decoder it is `SamHQModel`.
+    LoRA is merged; heads, for which transformers has no place, are left out. With HQ-SAM's decoder it is `SamHQModel`.
 
     Raises:
-        ValueError: the model has weights beyond SAM's, for which transformers has no place.
+        ValueError: the model has other weights beyond SAM's.
     """
     weights = _portable(model.state_dict())
     config = hugging_face_config(weights)
@@ -349,7 +360,9 @@ def save_hugging_face(model: nn.Module, folder: PathLike) -> None:
 
 
 def _portable(state_dict: Mapping[str, Tensor]) -> StateDict:
-    return {name: tensor.detach().cpu().contiguous() for name, tensor in merged_weights(state_dict).items()}
+    """The weights of the plain SAM, on the CPU."""
+    plain = merged_weights(without_heads(state_dict))
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in plain.items()}
 
 
 def _listed(names: tuple[str, ...]) -> str:

@@ -12,3 +12,14 @@ def expect_whole_number(name: str, value: object, *, least: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < least:
         raise ValueError(f"Expected `{name}` to be a whole number of at least {least}, but got {value!r}.")
     return value
+
+
+def expect_bool(name: str, value: object) -> bool:
+    """The value itself.
+
+    Raises:
+        ValueError: if it is neither true nor false.
+    """
+    if not isinstance(value, bool):
+        raise ValueError(f"Expected `{name}` to be true or false, but got {value!r}.")
+    return value

@@ -26,6 +26,9 @@ COMMANDS = {
     "demo": Command("demo.py", "fine-tune a small model on a real MRI volume and show what it gained"),
     "fit": Command("fit.py", "fine-tune a model: sam-ft fit data=nifti data.images=... data.labels=..."),
     "evaluate": Command("evaluate.py", "measure a model: sam-ft evaluate checkpoint=... output=..."),
+    "forgetting": Command(
+        "forgetting.py", "what a fine-tuning gained and lost: sam-ft forgetting after=... output=..."
+    ),
 }
 
 

@@ -63,6 +63,8 @@ class MaskPrediction:
     low_res_logits: Tensor  # (B, N, M, h, w): a pixel belongs to the mask where the logit is above 0
     iou_predictions: Tensor  # (B, N, M): the model's own estimate of each mask's IoU
     object_logits: Tensor | None = None  # (B, N), SAM 2 only
+    class_logits: Tensor | None = None  # (B, N, M, K), of a model with a class head only
+    class_names: tuple[str, ...] = ()  # of these K classes
 
     def most_confident(self) -> MaskPrediction:
         """The mask with the highest predicted IoU of each object, M = 1."""
@@ -71,6 +73,9 @@ class MaskPrediction:
             self,
             low_res_logits=self.low_res_logits.take_along_dim(best[..., None, None], dim=2),
             iou_predictions=self.iou_predictions.take_along_dim(best, dim=2),
+            class_logits=(
+                None if self.class_logits is None else self.class_logits.take_along_dim(best[..., None], dim=2)
+            ),
         )
 
 
@@ -97,6 +102,7 @@ class Sample:
     class_names: tuple[str, ...]  # N names; "object" where the data set has no classes
     name: str  # unique in its data set; what errors, records and pictures call this image
     pixel_mm: tuple[float, float] | None = None  # height and width of a pixel
+    ignored: Tensor | None = None  # (H, W) bool: pixels whose class nobody knows; semantic segmentation leaves them out
 
     def __post_init__(self) -> None:
         height, width = self.image.shape[:2]
@@ -109,6 +115,11 @@ class Sample:
             raise ValueError(
                 f"Expected `masks` (N, {height}, {width}) of bool in {self.name}, "
                 f"but got {tuple(self.masks.shape)} of {self.masks.dtype}."
+            )
+        if self.ignored is not None and (self.ignored.shape, self.ignored.dtype) != ((height, width), torch.bool):
+            raise ValueError(
+                f"Expected `ignored` ({height}, {width}) of bool in {self.name}, "
+                f"but got {tuple(self.ignored.shape)} of {self.ignored.dtype}."
             )
         if len(self.class_names) != len(self.masks):
             raise ValueError(
@@ -124,6 +135,7 @@ class Batch:
     masks: Tensor  # (B, N, S, S) bool
     valid: Tensor  # (B, N) bool: False for padded objects, which cost no loss and change no gradient
     samples: tuple[Sample, ...]  # the B sources, for measuring at their resolution
+    ignored: Tensor | None = None  # (B, S, S) bool, as in `Sample`; None where no sample has any
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`; the samples stay where they are."""
@@ -132,4 +144,5 @@ class Batch:
             images=self.images.to(device, non_blocking=non_blocking),
             masks=self.masks.to(device, non_blocking=non_blocking),
             valid=self.valid.to(device, non_blocking=non_blocking),
+            ignored=None if self.ignored is None else self.ignored.to(device, non_blocking=non_blocking),
         )

@@ -9,7 +9,14 @@ import torch
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from sam_ft.charts import calibration_figure, curves_figure, training_figure
+from sam_ft.charts import (
+    Difference,
+    calibration_figure,
+    calibrations_figure,
+    curves_figure,
+    differences_figure,
+    training_figure,
+)
 from sam_ft.metrics.calibration import calibration
 from sam_ft.pictures import to_png
 
@@ -68,3 +75,38 @@ def test_calibration_has_a_disc_with_its_number_of_masks_for_each_bin_that_has_a
     discs = axes.collections[0].get_offsets()
     np.testing.assert_allclose(discs, [[0.13, 0.4], [0.95, 0.9]], atol=1e-6)
     assert [text.get_text() for text in axes.texts] == ["2", "1"]
+
+
+DIFFERENCES = [
+    Difference("1 click", 0.1, 0.05, 0.15, group="all objects"),
+    Difference("box", -0.1, -0.2, -0.05, group="all objects"),
+    Difference("1 click", 0.1, -0.05, 0.2, group="small"),
+]
+
+
+def test_differences_are_rows_under_their_groups_coloured_by_what_is_clear() -> None:
+    axes = differences_figure(DIFFERENCES, title="t").axes[0]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["1 click", "box", "1 click"]
+    assert axes.get_yticks().tolist() == [1, 2, 4]  # rows 0 and 3 are the names of the groups
+    assert [(text.get_text(), text.get_position()[1]) for text in axes.texts] == [("all objects", 0), ("small", 3)]
+    zero, *lines = axes.lines
+    assert list(zero.get_xdata()) == [0, 0]
+    assert [list(line.get_xdata()) for line in lines] == [
+        [0.05, 0.15], [0.1], [-0.2, -0.05], [-0.1], [-0.05, 0.2], [0.1],
+    ]  # fmt: skip
+    assert [lines[place].get_color() for place in (0, 2, 4)] == ["#009E73", "#D55E00", "#8A9099"]
+    assert axes.get_ylim()[0] > axes.get_ylim()[1]  # from top to bottom
+
+
+def test_no_differences_are_refused() -> None:
+    with pytest.raises(ValueError, match="at least one difference"):
+        differences_figure([], title="t")
+
+
+def test_calibrations_of_two_models_are_two_named_lines() -> None:
+    first, second = (calibration(torch.tensor([0.2, 0.8]), torch.tensor(actual)) for actual in ([0.3, 0.7], [0.1, 0.9]))
+    axes = calibrations_figure({"before": first, "after": second}).axes[0]
+    assert [list(line.get_ydata()) for line in axes.lines[1:]] == [
+        pytest.approx([0.3, 0.7]), pytest.approx([0.1, 0.9]),
+    ]  # fmt: skip
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["before", "after"]

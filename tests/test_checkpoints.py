@@ -20,7 +20,8 @@ from sam_ft.checkpoints import (
 )
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.phantoms import Phantoms
-from sam_ft.evaluation.interactive import evaluate_clicks, summarise
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.records import summarise
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, sam
 from sam_ft.models.sam.weights import hugging_face_from_meta

@@ -24,9 +24,9 @@ from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
 from sam_ft.data.nifti.slices import NiftiSlices, Reading
 from sam_ft.data.splits import DataSplits
-from sam_ft.evaluation.interactive import write_summary
 from sam_ft.evaluation.measuring import Measurement, ShownCase, cases_to_show, measure, picture_row
 from sam_ft.evaluation.page import PROTOCOL, curves, versions
+from sam_ft.evaluation.records import write_summary
 from sam_ft.evaluation.report import (
     Card,
     Code,

@@ -5,17 +5,20 @@ from __future__ import annotations
 import logging
 
 from hydra.utils import instantiate
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
-from sam_ft.lightning import FitResult, fit, program
+from sam_ft.evaluation import thresholds
+from sam_ft.lightning import FitResult, program
+from sam_ft.lightning.heads import give_head
+from sam_ft.lightning.memory_advice import memory_report
 from sam_ft.lightning.parameter_groups import parameter_table
 
 _logger = logging.getLogger("sam_ft.fit")
 
 RANDOM_WEIGHTS = (
-    "This starts from random weights, which takes long; loss=from_scratch suits them. To fine-tune instead: "
+    "This starts from random weights, which takes long%s. To fine-tune instead: "
     "model=vit_tiny model.weights=vit_tiny_phantoms, or model=vit_b model.weights=sam_vit_b.\n"
 )
 
@@ -24,20 +27,26 @@ def train(config: DictConfig) -> None:
     """Build everything that the config names, train, say where everything is."""
     data = program.data_of(config.data)
     model = program.model_of(config)
-    recipe = program.recipe_of(config)
+    give_head(model, data, task=config.task, classes=config.classes)
+    task = program.TASKS[config.task]
+    recipe = task.recipe_of(config)
     _logger.info(
-        "%s at %d px, %d training samples, %d for validation\n\n%s\n",
+        "%s at %d px, %d training samples, %d for validation\n\n%s\n\n%s\n",
         config.model.name if config.model.weights is None else config.model.weights,
         model.image_size,
         len(data.train),
         len(data.val),
         parameter_table(model, recipe.optimiser.rates()),
+        memory_report(
+            program.setup_of(config, model=model, recipe=recipe),
+            is_setting=lambda key: OmegaConf.select(config, key, default=None) is not None,
+        ),
     )
     if config.model.weights is None:
-        _logger.info(RANDOM_WEIGHTS)
+        _logger.info(RANDOM_WEIGHTS, "; loss=from_scratch suits them" if config.task == "prompts" else "")
     plain = program.plain(config)
     plain["output"] = str(program.output_of(config))
-    result = fit(
+    result = task.fit(
         model,
         data,
         output=plain["output"],
@@ -60,7 +69,9 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         "adapter": "of these what LoRA learnt, as peft loads it",
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",
-        "pictures": "prompt, truth and prediction at every validation",
+        "calibration.png": "what the best state thinks of its masks in validation, and what they are",
+        "thresholds.json": "thresholds of the mask generator that suit these weights",
+        "pictures": "truth and prediction at every validation",
         "wandb": f"losses and validation for wandb: wandb sync {result.output}/wandb/offline-run-*",
     }
     measured = f"output={result.output / 'evaluation'}" + ("" if has_test else " part=val")
@@ -68,6 +79,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
         [
             f"\nDone after {result.num_steps} steps. Best validation {metric}: {result.best:.3f}. In {result.output}:",
             *(f"  {name:<18} {meaning}" for name, meaning in contents.items() if (result.output / name).exists()),
+            *([] if result.thresholds is None else [thresholds.describe(result.thresholds)]),
             f"Measure it: sam-ft evaluate checkpoint={result.best_checkpoint} {measured}",
         ]
     )

@@ -25,6 +25,7 @@ class PreparedSample:
     image: Tensor  # (3, S, S) float32, normalised, zero in the padding
     masks: Tensor  # (N, S, S) bool, in the order of `sample.masks`
     sample: Sample  # after the choice of objects and the augmentation
+    ignored: Tensor | None = None  # (S, S) bool
 
 
 @dataclass(frozen=True)
@@ -73,19 +74,24 @@ class Prepare:
         for lost in (mask_areas(masks) == 0).nonzero().flatten().tolist():
             x, y = _middle_in_frame(sample.masks[lost], frame)
             masks[lost, y, x] = True
-        return PreparedSample(image=frame.image_to_frame(sample.image), masks=masks, sample=sample)
+        ignored = None if sample.ignored is None else frame.masks_to_frame(sample.ignored[None])[0]
+        return PreparedSample(image=frame.image_to_frame(sample.image), masks=masks, sample=sample, ignored=ignored)
 
     def _augmented(self, sample: Sample, augment: Augmentation, random: np.random.Generator) -> Sample:
         """The sample after augmentation, with objects chosen from those that are still in sight."""
         layers = layers_of(sample.masks.numpy())
-        image, maps = augment(sample.image.numpy(), layers.maps, seed=int(random.integers(2**31)))
-        layers = replace(layers, maps=maps)
+        num_layers, maps = len(layers.maps), layers.maps
+        if sample.ignored is not None:
+            maps = np.concatenate([maps, sample.ignored.numpy()[None].astype(np.uint8)])
+        image, maps = augment(sample.image.numpy(), maps, seed=int(random.integers(2**31)))
+        layers = replace(layers, maps=maps[:num_layers])
         chosen = self._thinned(torch.from_numpy(layers.areas()).nonzero().flatten(), random)
         return replace(
             sample,
             image=torch.from_numpy(np.ascontiguousarray(image)),
             masks=torch.from_numpy(layers.masks(chosen.tolist())),
             class_names=tuple(sample.class_names[index] for index in chosen.tolist()),
+            ignored=None if sample.ignored is None else torch.from_numpy(maps[-1] > 0),
             pixel_mm=None,  # no longer known after scaling
         )
 
@@ -142,7 +148,13 @@ def collate(prepared: Sequence[PreparedSample]) -> Batch:
     for row, item in zip(masks, prepared, strict=True):
         row[: len(item.masks)] = item.masks
     valid = torch.arange(max(num_objects)) < torch.tensor(num_objects)[:, None]  # (B, N)
-    return Batch(images=images, masks=masks, valid=valid, samples=tuple(item.sample for item in prepared))
+    return Batch(
+        images=images,
+        masks=masks,
+        valid=valid,
+        samples=tuple(item.sample for item in prepared),
+        ignored=_ignored(prepared),
+    )
 
 
 def whole_batches(
@@ -155,6 +167,14 @@ def whole_batches(
         collate_fn=collate,
         num_workers=num_workers,
     )
+
+
+def _ignored(prepared: Sequence[PreparedSample]) -> Tensor | None:
+    """(B, S, S) bool; None where no sample has anything to ignore."""
+    if all(item.ignored is None for item in prepared):
+        return None
+    nothing = torch.zeros(prepared[0].image.shape[-2:], dtype=torch.bool)
+    return torch.stack([nothing if item.ignored is None else item.ignored for item in prepared])
 
 
 def _visible(masks: Tensor) -> Tensor:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from sam_ft.data.image_files import SUFFIXES, image_size, read_image, read_label_map, stretched
-from sam_ft.data.splits import DataSplits, GroupSplit, Part
+from sam_ft.data.folders import folder_splits, pair_by_stem, read_checked
+from sam_ft.data.image_files import read_image, stretched
+from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
@@ -56,7 +56,7 @@ class ImageMaskFolder:
         self.class_name = class_name
         self.stretch = stretch
         pairs = [pair for pair in pair_by_stem(images, labels) if stems is None or pair[0].stem in stems]
-        self.pairs = tuple(pair for pair in pairs if len(self._object_values(_read_checked(*pair))))
+        self.pairs = tuple(pair for pair in pairs if len(self._object_values(read_checked(*pair))))
         if not self.pairs:
             raise ValueError(
                 f"Expected at least one object of {min_area_px} pixels or more in the {len(pairs)} label maps "
@@ -71,7 +71,7 @@ class ImageMaskFolder:
 
     def __getitem__(self, index: int) -> Sample:
         image_path, label_path = self.pairs[index]
-        labels = _read_checked(image_path, label_path)
+        labels = read_checked(image_path, label_path)
         values = self._object_values(labels)
         image = read_image(image_path)
         return Sample(
@@ -116,77 +116,15 @@ def image_mask_splits(
     Raises:
         ValueError: Neither layout is found, or what `ImageMaskFolder` raises.
     """
-    folder = Path(os.path.expandvars(os.path.expanduser(root)))
 
-    def read(part: str, stems: frozenset[str] | None = None) -> ImageMaskFolder:
-        base = folder / part
+    def read(folder: Path, stems: frozenset[str] | None) -> ImageMaskFolder:
         return ImageMaskFolder(
-            base / images,
-            base / labels,
+            folder / images,
+            folder / labels,
             min_area_px=min_area_px,
             class_name=class_name,
             stretch=stretch,
             stems=stems,
         )
 
-    if (folder / "train").is_dir() and (folder / "val").is_dir():
-        has_test = (folder / "test").is_dir()
-        return DataSplits(train=read("train"), val=read("val"), test=read("test") if has_test else None)
-    if not (folder / images).is_dir():
-        raise ValueError(
-            f"Expected {folder} to hold the folders {images} and {labels}, or train and val (and test) "
-            f"with these inside, but got {_listed(folder)}."
-        )
-    parts = split.assign([image.stem for image, _ in pair_by_stem(folder / images, folder / labels)])
-
-    def divided(part: Part) -> ImageMaskFolder:
-        return read(".", frozenset(stem for stem, place in parts.items() if place == part))
-
-    return DataSplits(
-        train=divided("train"), val=divided("val"), test=divided("test") if "test" in parts.values() else None
-    )
-
-
-def pair_by_stem(images: str | Path, labels: str | Path) -> list[tuple[Path, Path]]:
-    """(image, label map) of every name that both folders hold, in the order of the names.
-
-    Raises:
-        ValueError: A missing folder, no images, a file without partner or two files of one name; named.
-    """
-    found_images, found_labels = _by_stem(Path(images)), _by_stem(Path(labels))
-    lone = [f"{found_images[stem]} has no label in {labels}" for stem in found_images.keys() - found_labels.keys()]
-    lone += [f"{found_labels[stem]} has no image in {images}" for stem in found_labels.keys() - found_images.keys()]
-    if lone:
-        more = f" (and {len(lone) - 3} more)" if len(lone) > 3 else ""
-        raise ValueError(f"Expected every image to have one label map, but {'; '.join(sorted(lone)[:3])}{more}.")
-    return [(found_images[stem], found_labels[stem]) for stem in sorted(found_images)]
-
-
-def _by_stem(folder: Path) -> dict[str, Path]:
-    if not folder.is_dir():
-        raise ValueError(f"Expected a folder at {folder}, but there is none.")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise ValueError(f"Expected one file named {path.stem} in {folder}, but got {found[path.stem]} and {path}.")
-        found[path.stem] = path
-    if not found:
-        raise ValueError(f"Expected files ending in {', '.join(SUFFIXES)} in {folder}, but got {_listed(folder)}.")
-    return found
-
-
-def _read_checked(image: Path, label: Path) -> np.ndarray:
-    labels = read_label_map(label)
-    size = image_size(image)
-    if labels.shape != size:
-        raise ValueError(f"Expected {label} of the size of its image {image}, {size}, but got {labels.shape}.")
-    return labels
-
-
-def _listed(folder: Path) -> str:
-    if not folder.is_dir():
-        return "no such folder"
-    names = sorted(path.name for path in folder.iterdir())
-    return ", ".join(names[:8]) + (" ..." if len(names) > 8 else "") if names else "an empty folder"
+    return folder_splits(root, read, split=split, images=images, labels=labels)

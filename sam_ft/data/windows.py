@@ -60,6 +60,7 @@ class RandomWindow:
             image=sample.image[y0:y1, x0:x1],
             masks=masks[kept],
             class_names=tuple(sample.class_names[index] for index in kept.tolist()),
+            ignored=None if sample.ignored is None else sample.ignored[y0:y1, x0:x1],
         )
 
 

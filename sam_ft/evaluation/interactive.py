@@ -9,11 +9,9 @@ mean over masks. An object without any error left keeps its prompts and its mask
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields, replace
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -21,29 +19,12 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from sam_ft.evaluation.clicks import next_click
-from sam_ft.files import atomic_write, write_json
+from sam_ft.evaluation.records import MaskRecord
 from sam_ft.masks.areas import mask_areas
 from sam_ft.masks.boxes import boxes_of_masks
 from sam_ft.metrics.overlap import iou
 from sam_ft.transforms import Frame
 from sam_ft.types import ABSENT, Batch, ImageEmbedding, MaskPrediction, PromptableModel, Prompts, Sample
-
-
-@dataclass(frozen=True)
-class MaskRecord:
-    """One predicted mask, what was asked and how good the answer is. Coordinates are pixels of the source."""
-
-    image: str
-    object_index: int  # the object's place in `Sample.masks`
-    class_name: str
-    area_px: int
-    prompt: Literal["box", "click"]
-    num_clicks: int  # the round; 0 with a box
-    iou: float
-    predicted_iou: float  # what the model thinks
-    points: tuple[tuple[float, float], ...] = ()  # (x, y); fewer than `num_clicks` once no error was left
-    labels: tuple[int, ...] = ()
-    box: tuple[float, float, float, float] | None = None  # (x0, y0, x1, y1), the last pixel's indices included
 
 
 def evaluate_clicks(
@@ -87,7 +68,7 @@ def evaluate_clicks(
             f"Expected `clicks` and `objects_per_decode` of at least 1, but got {tuple(clicks)}, {objects_per_decode}."
         )
     all_records: list[MaskRecord] = []
-    with _evaluation_mode(model):
+    with evaluation_mode(model):
         for batch in batches:
             records = []
             for record, logits in _ask_batch(
@@ -101,57 +82,6 @@ def evaluate_clicks(
                 on_batch(records)
             all_records += records
     return all_records
-
-
-def summarise(records: Sequence[MaskRecord]) -> dict[str, float]:
-    """The mean IoU over masks: `miou@1`, `miou@3`, ... by number of clicks, `miou@box`, and `num_masks`, `num_images`.
-
-    Raises:
-        ValueError: there are no records.
-    """
-    if not records:
-        raise ValueError("Expected at least one mask to measure, but got none: the data set holds no objects.")
-    ious: dict[str, list[float]] = {}
-    for record in sorted(records, key=lambda record: (record.prompt == "box", record.num_clicks)):
-        key = "miou@box" if record.prompt == "box" else f"miou@{record.num_clicks}"
-        ious.setdefault(key, []).append(record.iou)
-    summary: dict[str, float] = {key: sum(values) / len(values) for key, values in ious.items()}
-    summary["num_masks"] = len({(record.image, record.object_index) for record in records})
-    summary["num_images"] = len({record.image for record in records})
-    return summary
-
-
-def summarise_by_class(records: Sequence[MaskRecord]) -> dict[str, dict[str, float]]:
-    """`summarise` for each class, in the order of the names; empty if there are no records."""
-    names = sorted({record.class_name for record in records})
-    return {name: summarise([record for record in records if record.class_name == name]) for name in names}
-
-
-def write_summary(path: str | Path, summary: Mapping[str, object]) -> None:
-    """Write a summary as JSON, at once.
-
-    Raises:
-        ValueError: a number is not finite, or `path` cannot be written to.
-    """
-    write_json(path, dict(summary))
-
-
-def write_records(path: str | Path, records: Sequence[MaskRecord]) -> None:
-    """Write one row per record as CSV, at once; points are written as `x y label; x y label`.
-
-    Raises:
-        ValueError: `path` cannot be written to.
-    """
-    columns = [field.name for field in fields(MaskRecord) if field.name != "labels"]
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for record in records:
-            clicks = zip(record.points, record.labels, strict=True)
-            row = {column: getattr(record, column) for column in columns}
-            row["points"] = "; ".join(f"{x:g} {y:g} {label}" for (x, y), label in clicks)
-            row["box"] = "" if record.box is None else " ".join(f"{edge:g}" for edge in record.box)
-            writer.writerow(row)
 
 
 @dataclass(frozen=True)
@@ -168,6 +98,7 @@ class _Objects:
     logits: Tensor  # (n, H, W) of the last answer, below 0 before the first
     predicted_iou: Tensor  # (n,)
     low_res_logits: Tensor | None = None  # (n, h, w) of the last answer, on the model's device
+    predicted_classes: tuple[str | None, ...] = ()  # n names; none before the first answer
 
     def with_click(self) -> _Objects:
         """The same objects after the user has looked at the last answer and clicked once more."""
@@ -178,15 +109,29 @@ class _Objects:
             labels=torch.cat([self.labels, labels[:, None]], dim=1),
         )
 
-    def with_answer(self, low_res_logits: Tensor, predicted_iou: Tensor) -> _Objects:
-        """The same objects with a new answer; where the last click is absent, the old answer stays."""
+    def with_answer(self, answer: MaskPrediction, row: int) -> _Objects:
+        """The same objects with what `answer` (B, N, 1, h, w) says of image `row`.
+
+        Where the last click is absent, the old answer stays.
+        """
+        num_objects = len(self.targets)
+        low_res_logits = answer.low_res_logits[row, :num_objects, 0]  # (n, h, w)
         logits = self.frame.logits_to_source(low_res_logits).float().cpu()  # (n, H, W)
-        predicted_iou = predicted_iou.float().cpu()  # (n,)
+        predicted_iou = answer.iou_predictions[row, :num_objects, 0].float().cpu()  # (n,)
+        classes = _class_names(answer, row, num_objects=num_objects)
         if self.low_res_logits is not None:
             asked = self.labels[:, -1] != ABSENT  # (n,)
             logits = torch.where(asked[:, None, None], logits, self.logits)
             predicted_iou = torch.where(asked, predicted_iou, self.predicted_iou)
-        return replace(self, logits=logits, predicted_iou=predicted_iou, low_res_logits=low_res_logits)
+            old_and_new = zip(asked.tolist(), classes, self.predicted_classes, strict=True)
+            classes = tuple(new if is_asked else old for is_asked, new, old in old_and_new)
+        return replace(
+            self,
+            logits=logits,
+            predicted_iou=predicted_iou,
+            low_res_logits=low_res_logits,
+            predicted_classes=classes,
+        )
 
     def answers(self, prompt: Literal["box", "click"], num_clicks: int) -> Iterator[tuple[MaskRecord, Tensor]]:
         """A record and the logits `(H, W)` for each object."""
@@ -203,6 +148,7 @@ class _Objects:
                 num_clicks=num_clicks,
                 iou=object_iou,
                 predicted_iou=self.predicted_iou[n].item(),
+                predicted_class=self.predicted_classes[n] if self.predicted_classes else None,
                 points=tuple((x, y) for x, y in self.points[n, clicked].tolist()),
                 labels=tuple(self.labels[n, clicked].tolist()),
                 box=tuple(self.boxes[n].tolist()) if prompt == "box" else None,
@@ -264,11 +210,15 @@ def _ask(
     prompts = _box_prompts(images, device) if with_box else _click_prompts(images, device)
     first = prompts.masks is None
     prediction: MaskPrediction = model.decode(embedding, prompts, multimask_output=first).most_confident()
-    return [
-        objects.with_answer(prediction.low_res_logits[b, :n, 0], prediction.iou_predictions[b, :n, 0])
-        for b, objects in enumerate(images)
-        for n in [len(objects.targets)]
-    ]
+    return [objects.with_answer(prediction, row) for row, objects in enumerate(images)]
+
+
+def _class_names(answer: MaskPrediction, row: int, *, num_objects: int) -> tuple[str | None, ...]:
+    """What a model takes the objects of an image for; None for each if it knows no classes."""
+    if answer.class_logits is None:
+        return (None,) * num_objects
+    indices = answer.class_logits[row, :num_objects, 0].argmax(dim=-1).tolist()
+    return tuple(answer.class_names[index] for index in indices)
 
 
 def _box_prompts(images: list[_Objects], device: torch.device) -> Prompts:
@@ -300,7 +250,7 @@ def _in_order(records: list[MaskRecord], batch: Batch) -> list[MaskRecord]:
 
 
 @contextmanager
-def _evaluation_mode(model: PromptableModel) -> Iterator[None]:
+def evaluation_mode(model: object) -> Iterator[None]:
     """Switch every module to evaluation, and back to what each one was."""
     modules = list(model.modules()) if isinstance(model, nn.Module) else []
     were_training = [module.training for module in modules]

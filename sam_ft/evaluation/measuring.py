@@ -11,14 +11,8 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.interactive import (
-    MaskRecord,
-    evaluate_clicks,
-    summarise,
-    summarise_by_class,
-    write_records,
-    write_summary,
-)
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.records import MaskRecord, summarise, summarise_by_class, write_records, write_summary
 from sam_ft.evaluation.report import Picture, PictureRow
 from sam_ft.metrics.calibration import Calibration, calibration
 from sam_ft.pictures import overlay, to_png, view_around
@@ -107,6 +101,11 @@ def spread_evenly(count: int, length: int) -> list[int]:
     """Indices into something of a length, as far from each other and from its ends as possible; at most all."""
     count = min(count, length)
     return [(2 * turn + 1) * length // (2 * count) for turn in range(count)]
+
+
+def spread_over(samples: SampleDataset, count: int) -> SampleDataset:
+    """At most `count` samples of a data set, spread evenly over it; read when they are needed."""
+    return torch.utils.data.Subset(samples, spread_evenly(count, len(samples)))  # type: ignore[arg-type]
 
 
 def cases_to_show(samples: SampleDataset, count: int) -> list[ShownCase]:

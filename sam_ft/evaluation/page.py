@@ -11,7 +11,18 @@ import torch
 
 from sam_ft.charts import calibration_figure, curves_figure
 from sam_ft.evaluation.measuring import Measurement, ShownCase, picture_row
-from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, Section, class_table, miou_table
+from sam_ft.evaluation.report import (
+    Card,
+    Code,
+    Facts,
+    Gallery,
+    Page,
+    Picture,
+    Section,
+    class_accuracy_table,
+    class_table,
+    miou_table,
+)
 from sam_ft.metrics.calibration import Calibration
 from sam_ft.pictures import to_png
 
@@ -36,6 +47,7 @@ def evaluation_page(
         if (case.sample.name, case.object_index, prompt, num_clicks) in measurement.answers
     ]
     calibrated = measurement.calibration
+    knows_classes = any(key.startswith("class_accuracy@") for key in summary)
     return Page(
         title=title,
         subtitle=subtitle,
@@ -43,7 +55,12 @@ def evaluation_page(
         sections=[
             Section(
                 "Results",
-                [miou_table({"mIoU": summary}), curves({"mIoU": summary}), class_table(measurement.by_class)],
+                [
+                    miou_table({"mIoU": summary}),
+                    curves({"mIoU": summary}),
+                    class_table(measurement.by_class),
+                    *([class_accuracy_table(summary)] if knows_classes else []),
+                ],
                 lead=PROTOCOL,
             ),
             Section(

@@ -154,6 +154,13 @@ def miou_table(summaries: Mapping[str, Mapping[str, float]]) -> Table:
     return Table(columns=columns, rows=rows, caption=_measured_on(summaries))
 
 
+def class_accuracy_table(summary: Mapping[str, float]) -> Table:
+    """One row per prompt: how often the model has told the class, from what `summarise` returns."""
+    found = {key: value for key, value in summary.items() if key.startswith("class_accuracy@")}
+    rows = [[_prompt_name(key), f"{value:.3f}"] for key, value in found.items()]
+    return Table(columns=["prompt", "class accuracy"], rows=rows, caption="Share of the masks whose class is told.")
+
+
 def class_table(by_class: Mapping[str, Mapping[str, float]]) -> Table:
     """One row per class, one column per prompt, from what `summarise_by_class` returns."""
     keys = list(dict.fromkeys(key for summary in by_class.values() for key in summary if key.startswith("miou@")))
@@ -173,7 +180,7 @@ def signed(difference: float) -> str:
 
 
 def _prompt_name(key: str) -> str:
-    name = key.removeprefix("miou@")
+    name = key.partition("@")[2]
     return {"box": "box", "1": "1 click"}.get(name, f"{name} clicks")
 
 

@@ -11,7 +11,8 @@ from torch import Tensor
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.nifti.writing import expect_nifti_name, write_label_volume
-from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.records import MaskRecord
 from sam_ft.types import PromptableModel
 
 

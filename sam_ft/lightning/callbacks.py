@@ -4,23 +4,34 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import Callback, Checkpoint, EarlyStopping, ModelCheckpoint, ProgressBar
+from matplotlib.figure import Figure
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint, ProgressBar
 from torch import Tensor
 from tqdm import tqdm
 
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.interactive import MaskRecord, evaluate_clicks
+from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.evaluation.measuring import spread_evenly
+from sam_ft.evaluation.records import MaskRecord
 from sam_ft.files import atomic_write
 from sam_ft.masks.areas import mask_areas
+from sam_ft.models.sam.model import Sam
 from sam_ft.pictures import Case, Prediction, comparison_figure, to_png
+from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
+
+Draw = Callable[[Sam, Sequence[Sample]], Figure]
+"""What a model makes of some samples, as one picture."""
+
+_SHOWN = ("val/miou", "val/pixel_accuracy", "val/class_accuracy")
+"""How the names of the figures begin that stand beside the progress bar; there is no room for all."""
 
 
 class StepProgress(ProgressBar):
@@ -66,7 +77,7 @@ class StepProgress(ProgressBar):
         self._validation = {
             name.removeprefix("val/"): float(value)
             for name, value in trainer.callback_metrics.items()
-            if name.startswith("val/")
+            if name.startswith(_SHOWN)
         }
         if self._bar is not None:
             self._show()
@@ -92,46 +103,54 @@ class StepProgress(ProgressBar):
 
 
 class ValidationPictures(Callback):
-    """After every validation a picture of prompt, truth and prediction for a few samples.
+    """After every validation a picture of truth and prediction for a few samples.
 
     Args:
         samples: the validation part; the pictured ones are spread over it evenly.
         folder: where `step_000100.png` and so on are written.
         count: how many samples.
+        draw: what is drawn; by default prompts and masks.
     """
 
-    def __init__(self, samples: SampleDataset, folder: Path, *, count: int = 3) -> None:
+    def __init__(self, samples: SampleDataset, folder: Path, *, count: int = 3, draw: Draw | None = None) -> None:
         super().__init__()
+        self.draw = draw or prompted_masks
         self.samples = [samples[index] for index in spread_evenly(count, len(samples))]
         self.folder = folder
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Draw the largest object of each sample with one click and with its box."""
+        """Draw and write."""
         if trainer.sanity_checking or not trainer.is_global_zero:
             return
-        answers: dict[tuple[str, int, str], tuple[MaskRecord, Tensor]] = {}
-
-        def keep(record: MaskRecord, logits: Tensor) -> None:
-            answers[record.image, record.object_index, record.prompt] = (record, logits > 0)
-
-        prepare = Prepare(pl_module.model.image_size)
-        for sample in self.samples:
-            evaluate_clicks(pl_module.model, [collate([prepare(sample)])], clicks=(1,), on_prediction=keep)
-        cases = []
-        for sample in self.samples:
-            largest = int(mask_areas(sample.masks).argmax())
-            predictions = [
-                Prediction(title, mask, record.iou, record.points, record.labels, record.box)
-                for prompt, title in (("click", "1 click"), ("box", "box"))
-                for record, mask in [answers[sample.name, largest, prompt]]
-            ]
-            title = f"{sample.name}: {sample.class_names[largest]}"
-            cases.append(Case(title, sample.image, sample.masks[largest], predictions))
         with atomic_write(self.folder / f"step_{trainer.global_step:06d}.png") as path:
-            path.write_bytes(to_png(comparison_figure(cases), dpi=120))
+            path.write_bytes(to_png(self.draw(pl_module.model, self.samples), dpi=120))
 
 
-def checkpoints(folder: Path, *, monitor: str) -> list[Checkpoint]:
+def prompted_masks(model: Sam, samples: Sequence[Sample]) -> Figure:
+    """The largest object of each sample with one click and with its box."""
+    answers: dict[tuple[str, int, str], tuple[MaskRecord, Tensor]] = {}
+
+    def keep(record: MaskRecord, logits: Tensor) -> None:
+        answers[record.image, record.object_index, record.prompt] = (record, logits > 0)
+
+    prepare = Prepare(model.image_size)
+    samples = [sample for sample in samples if len(sample.masks)]
+    for sample in samples:
+        evaluate_clicks(model, [collate([prepare(sample)])], clicks=(1,), on_prediction=keep)
+    cases = []
+    for sample in samples:
+        largest = int(mask_areas(sample.masks).argmax())
+        predictions = [
+            Prediction(title, mask, record.iou, record.points, record.labels, record.box)
+            for prompt, title in (("click", "1 click"), ("box", "box"))
+            for record, mask in [answers[sample.name, largest, prompt]]
+        ]
+        title = f"{sample.name}: {sample.class_names[largest]}"
+        cases.append(Case(title, sample.image, sample.masks[largest], predictions))
+    return comparison_figure(cases)
+
+
+def checkpoints(folder: Path, *, monitor: str) -> list[ModelCheckpoint]:
     """`best.ckpt` by a validation metric, where higher is better, and `last.ckpt` after every validation."""
     best = ModelCheckpoint(
         dirpath=folder, filename="best", monitor=f"val/{monitor}", mode="max", enable_version_counter=False

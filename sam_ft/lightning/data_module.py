@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
@@ -44,13 +44,9 @@ class LoaderSettings:
         for name in ("batch_size", "eval_batch_size", "max_objects"):
             expect_whole_number(name, getattr(self, name), least=1)
         expect_whole_number("num_workers", self.num_workers, least=0)
-        self.window()  # refuses sides that are none
+        _window(self)  # refuses sides that are none
         if self.augment != AUTO:
             augmentation(self.augment)  # refuses an unknown name
-
-    def window(self) -> RandomWindow | None:
-        """What cuts the parts out of training images, if anything."""
-        return None if self.windows is None else RandomWindow(sides=self.windows)
 
     def augmentation_of(self, samples: SampleDataset) -> Augmentation | None:
         """The chosen augmentation, or the one that suits the data set."""
@@ -65,23 +61,35 @@ class SamDataModule(pl.LightningDataModule):
         image_size: side of the model's frame.
         settings: how samples become batches.
         seed: of order, augmentation and choice of objects.
+        every_object: training sees all objects, those beyond `settings.max_objects` and those that a window's border
+            cuts to a small rest too; otherwise these are left out.
     """
 
-    def __init__(self, splits: DataSplits, *, image_size: int, settings: LoaderSettings, seed: int = 0) -> None:
+    def __init__(
+        self,
+        splits: DataSplits,
+        *,
+        image_size: int,
+        settings: LoaderSettings,
+        seed: int = 0,
+        every_object: bool = False,
+    ) -> None:
         super().__init__()
         self.splits = splits
         self.image_size = image_size
         self.settings = settings
         self.seed = seed
+        self.every_object = every_object
         self._resumed_at = (0, 0)  # epoch, batches of it that are done
 
     def train_dataloader(self) -> DataLoader[PreparedSample]:
         """Augmented, in a new order every epoch; incomplete batches are left out where there are complete ones."""
+        window = _window(self.settings)
         prepare = Prepare(
             self.image_size,
-            window=self.settings.window(),
+            window=replace(window, least_visible=0.0) if window and self.every_object else window,
             augment=self.settings.augmentation_of(self.splits.train),
-            max_objects=self.settings.max_objects,
+            max_objects=None if self.every_object else self.settings.max_objects,
         )
         samples = PreparedSamples(self.splits.train, prepare, seed=self.seed)
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
@@ -121,3 +129,8 @@ class SamDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint was saved."""
         self._resumed_at = (int(state_dict["epoch"]), int(state_dict["batches_done"]))
+
+
+def _window(settings: LoaderSettings) -> RandomWindow | None:
+    """What cuts the parts out of training images, if anything."""
+    return None if settings.windows is None else RandomWindow(sides=settings.windows)

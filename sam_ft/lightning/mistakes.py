@@ -17,6 +17,9 @@ from sam_ft.checks import expect_whole_number
 USER_ERRORS = (ValueError, HydraException, OmegaConfBaseException, MisconfigurationException)
 """What a mistake of the user is raised as; everything else is a mistake of ours and keeps its traceback."""
 
+SECOND_CHOICES = {"other": "data@other"}
+"""Settings that a second choice out of a group of configs fills, and how that choice is written."""
+
 
 def explain(err: BaseException, *, config_folder: Path | None = None) -> str:
     """One line that says what is wrong; an unknown name comes with the known ones that are like it.
@@ -70,10 +73,11 @@ def _cause(err: BaseException) -> BaseException:
 def _unknown_setting(err: OmegaConfBaseException, config_folder: Path | None) -> str:
     """A typo in an override: the settings beside it, or those of that name elsewhere, that it may have meant."""
     full_key = str(err.full_key)
-    group = config_folder / full_key if config_folder is not None else None
+    choice = SECOND_CHOICES.get(full_key, full_key)
+    group = config_folder / choice.partition("@")[0] if config_folder is not None else None
     if group is not None and group.is_dir():
         options = sorted(path.stem for path in group.glob("*.yaml"))
-        return f"Expected a choice of `{full_key}`, but got none: add {full_key}=NAME, one of {', '.join(options)}."
+        return f"Expected a choice of `{choice}`, but got none: add {choice}=NAME, one of {', '.join(options)}."
     folder, _, name = full_key.rpartition(".")
     siblings = _keys(err.parent_node)
     known = [f"{folder}.{key}" if folder else key for key in siblings]

@@ -14,9 +14,14 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from sam_ft.data.classes import class_indices
 from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.lightning.calibration import ValidationCalibration
+from sam_ft.lightning.compiling import DecodeImages, Encode, compiled_decoder, compiled_encoder, expect_compiler
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
+from sam_ft.metrics.calibration import Calibration
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import PromptPreset
 from sam_ft.prompts.sampling import low_resolution
@@ -29,16 +34,14 @@ CONFIG_KEY = "sam_ft_config"
 """Where a checkpoint keeps the config of the run that wrote it."""
 
 
-class SamModule(pl.LightningModule):
-    """Simulated prompts in, the mean loss of all rounds out; validation is mIoU by the evaluation's own protocol.
+class TaughtModule(pl.LightningModule):
+    """What every training of a SAM shares: optimiser, a config in each checkpoint, randomness by the step alone.
 
     Args:
         model: what is trained; parameters that do not require a gradient stay as they are.
-        preset: the simulated prompts.
-        loss: the loss of one round.
         optimiser: optimiser and schedule.
-        clicks: after which numbers of clicks validation measures.
-        seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
+        memory: what is computed again instead of being kept.
+        seed: of everything drawn; what a step draws depends on seed, epoch, batch and rank alone.
         config: the run's config, kept in every checkpoint.
     """
 
@@ -46,61 +49,39 @@ class SamModule(pl.LightningModule):
         self,
         model: Sam,
         *,
-        preset: PromptPreset,
-        loss: SegmentationLoss,
         optimiser: OptimiserSettings,
-        clicks: tuple[int, ...] = (1, 3, 5),
+        memory: MemorySettings | None = None,
         seed: int = 0,
         config: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.model = model
-        self.preset = preset
-        self.loss = loss
         self.optimiser_settings = optimiser
-        self.clicks = clicks
+        self.memory = memory or MemorySettings()
+        self.memory.set_on(model)
+        self._encode_image: Encode = model.encode_image
         self.seed = seed
         self.config = dict(config or {})
-        self.val_ious = torch.nn.ModuleDict(
-            {key: MeanMetric() for key in [f"miou@{count}" for count in clicks] + ["miou@box"]}
-        )
 
-    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The mean over the rounds of the loss of a batch."""
-        batch = _with_an_object(batch)
-        with self._own_randomness(batch_idx):
-            embedding = self.model.encode_image(batch.images)
-        generator = self._generator(batch_idx)
-        rounds = simulate_rounds(
-            lambda prompts, multimask_output: self.model.decode(embedding, prompts, multimask_output=multimask_output),
-            Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
-            self.preset,
-            generator=generator,
-        )
-        targets = low_resolution(batch.masks, 4 * embedding.features.shape[-1])  # (B, N, h, w)
-        losses, logged = [], {"pixel", "dice", "iou"}
-        for answer in rounds:
-            parts = self.loss(answer.prediction, targets, answer.candidates, generator=generator)
-            losses.append(parts.mean_over_images(batch.valid))
-            if answer.prediction.object_logits is not None:
-                logged.add("presence")
-        mean = LossParts(
-            **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
-        )
-        named = {f"train/{name}": getattr(mean, name).detach() for name in sorted(logged)}
-        self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
-        return mean.total
+    def compile_steps(self) -> None:
+        """Compile what training steps call of the model; validation, with shapes of all sorts, goes on without.
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure every object of the batch with clicks and with a box."""
-        for record in evaluate_clicks(self.model, [batch], clicks=self.clicks):
-            key = "miou@box" if record.prompt == "box" else f"miou@{record.num_clicks}"
-            cast(MeanMetric, self.val_ious[key]).update(record.iou)
+        Raises:
+            ValueError: there is no compiler.
+        """
+        expect_compiler()
+        self._encode_image = compiled_encoder(self.model)
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the mean over all masks, of all ranks."""
-        for key, mean in self.val_ious.items():
-            self.log(f"val/{key}", mean, prog_bar=True)
+    def backward(self, loss: Tensor) -> None:
+        """The gradient of the mean over all images of an optimiser step.
+
+        Lightning divides each batch's loss by `accumulate_grad_batches`, at the end of an epoch too, where a step may
+        have fewer batches.
+        """
+        accumulated, batch_idx = self.trainer.accumulate_grad_batches, self.trainer.fit_loop.epoch_loop.batch_idx
+        first = batch_idx - batch_idx % accumulated
+        num_batches = min(accumulated, self.trainer.num_training_batches - first)
+        (loss * (accumulated / num_batches)).backward()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """AdamW and a schedule over all steps of the run."""
@@ -127,6 +108,104 @@ class SamModule(pl.LightningModule):
         step = [self.seed, self.current_epoch, batch_idx, self.global_rank, *stream]
         words = np.random.SeedSequence(step).generate_state(2)
         return int(words[0]) << 31 | int(words[1]) >> 1
+
+
+class SamModule(TaughtModule):
+    """Simulated prompts in, the mean loss of all rounds out; validation is mIoU by the evaluation's own protocol.
+
+    A model with a class head is taught the class of each mask as well, and validation counts how often it is right.
+
+    Args:
+        model: what is trained; parameters that do not require a gradient stay as they are.
+        preset: the simulated prompts.
+        loss: the loss of one round.
+        optimiser: optimiser and schedule.
+        memory: what is computed again instead of being kept.
+        clicks: after which numbers of clicks validation measures.
+        seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
+        config: the run's config, kept in every checkpoint.
+    """
+
+    def __init__(
+        self,
+        model: Sam,
+        *,
+        preset: PromptPreset,
+        loss: SegmentationLoss,
+        optimiser: OptimiserSettings,
+        memory: MemorySettings | None = None,
+        clicks: tuple[int, ...] = (1, 3, 5),
+        seed: int = 0,
+        config: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(model, optimiser=optimiser, memory=memory, seed=seed, config=config)
+        self._decode: DecodeImages = model.decode
+        self.preset = preset
+        self.loss = loss
+        self.clicks = clicks
+        prompts = [*map(str, clicks), "box"]
+        measured = ["miou", *(["class_accuracy"] if model.class_names else [])]
+        self.val_means = torch.nn.ModuleDict(
+            {f"{name}@{prompt}": MeanMetric() for name in measured for prompt in prompts}
+        )
+        self.val_calibration = ValidationCalibration()
+        self.calibration: Calibration | None = None  # of the last validation
+
+    def compile_steps(self) -> None:
+        """As of every training; and of the decoder the call that the rounds make."""
+        super().compile_steps()
+        self._decode = compiled_decoder(self.model, num_points=self.preset.num_points)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The mean over the rounds of the loss of a batch."""
+        batch = _with_an_object(batch)
+        with self._own_randomness(batch_idx):
+            embedding = self._encode_image(batch.images)
+        generator = self._generator(batch_idx)
+        rounds = simulate_rounds(
+            self.memory.decoder(self._decode, embedding),
+            Truth(masks=batch.masks, valid=batch.valid, inside=inside_image(batch)),
+            self.preset,
+            generator=generator,
+        )
+        targets = low_resolution(batch.masks, 4 * embedding.features.shape[-1])  # (B, N, h, w)
+        names = self.model.class_names
+        classes = class_indices(batch, names) if names else None  # (B, N)
+        losses, logged = [], {"pixel": "pixel", "dice": "dice", "iou": "iou"}
+        for answer in rounds:
+            parts = self.loss(answer.prediction, targets, answer.candidates, classes=classes, generator=generator)
+            losses.append(parts.mean_over_images(batch.valid))
+            if answer.prediction.object_logits is not None:
+                logged["presence"] = "presence"
+            if classes is not None:
+                logged["classes"] = "class"
+        mean = LossParts(
+            **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
+        )
+        named = {f"train/{shown}": getattr(mean, name).detach() for name, shown in sorted(logged.items())}
+        self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
+        return mean.total
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure every object of the batch with clicks and with a box."""
+        records = evaluate_clicks(self.model, [batch], clicks=self.clicks)
+        for record in records:
+            prompt = "box" if record.prompt == "box" else str(record.num_clicks)
+            cast(MeanMetric, self.val_means[f"miou@{prompt}"]).update(record.iou)
+            if record.predicted_class is not None:
+                right = float(record.predicted_class == record.class_name)
+                cast(MeanMetric, self.val_means[f"class_accuracy@{prompt}"]).update(right)
+        predicted = torch.tensor([record.predicted_iou for record in records])
+        self.val_calibration.update(predicted, torch.tensor([record.iou for record in records]))
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mean over all masks, of all ranks, and how well the model knows how good they are."""
+        for key, mean in self.val_means.items():
+            self.log(f"val/{key}", mean, prog_bar=key.startswith("miou@"))
+        self.calibration = self.val_calibration.calibration()
+        if self.calibration is not None:  # the same on all ranks
+            self.log("val/calibration_error", self.calibration.error, sync_dist=True)
+            self.log("val/calibration_bias", self.calibration.bias, sync_dist=True)
 
 
 def inside_image(batch: Batch) -> Tensor:

@@ -8,26 +8,36 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 import hydra
 import torch
 from hydra.utils import instantiate
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
-from sam_ft.data.splits import DataSplits
-from sam_ft.lightning.fitting import Recipe
+from sam_ft.data.splits import DataSplits, SampleDataset
+from sam_ft.lightning.fitting import Recipe, fit
+from sam_ft.lightning.memory_estimate import Setup
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
+from sam_ft.lightning.semantic_fitting import SemanticRecipe, fit_semantic
+from sam_ft.lightning.training import FitResult
+from sam_ft.losses.segmentation import SegmentationLoss
+from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.adapt.choices import adapt
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, variant_of
 
+Loss = TypeVar("Loss", SegmentationLoss, SemanticLoss)
+
 TRACEBACK_VARIABLE = "SAM_FT_TRACEBACK"
 """Set to 1, it shows where a user's mistake was noticed."""
+
+PARTS = ("train", "val", "test")
 
 _RUN_NAME_VARIABLE = "SAM_FT_RUN_NAME"
 """How a program tells the processes that Lightning starts for further devices where to write."""
@@ -117,6 +127,45 @@ def data_of(config: DictConfig) -> DataSplits:
     return splits
 
 
+def part_of(config: DictConfig, part: str, *, setting: str = "part") -> SampleDataset:
+    """One part of the data set of a `data` config.
+
+    Raises:
+        ValueError: The data set has no such part; those it has are listed. `setting` is the name that the user gave.
+    """
+    if part not in PARTS:
+        raise ValueError(f"Expected `{setting}` to be one of {', '.join(PARTS)}, but got {part!r}.")
+    splits = data_of(config)
+    samples = getattr(splits, part)
+    if samples is None:
+        held = [name for name in PARTS if getattr(splits, name) is not None]
+        raise ValueError(f"Expected `{setting}` to be one that the data set has ({', '.join(held)}), but got {part}.")
+    return samples
+
+
+def folder_to_write(output: str) -> Path:
+    """The folder of a report.
+
+    Raises:
+        ValueError: It is a file.
+    """
+    if Path(output).exists() and not Path(output).is_dir():
+        raise ValueError(f"Expected a folder to write to, but {output} is a file.")
+    return Path(output)
+
+
+def clicks_of(config: DictConfig) -> tuple[int, ...]:
+    """After which numbers of clicks to measure.
+
+    Raises:
+        ValueError: They are no list of whole numbers above 0.
+    """
+    clicks = OmegaConf.to_container(config.clicks) if isinstance(config.clicks, ListConfig) else None
+    if not isinstance(clicks, list) or not all(isinstance(count, int) and count > 0 for count in clicks):
+        raise ValueError(f"Expected `clicks` to be whole numbers above 0 such as [1, 3, 5], but got {config.clicks}.")
+    return tuple(clicks)
+
+
 def config_of(checkpoint: str | Path) -> dict[str, Any]:
     """The config of the run that wrote a checkpoint: from inside it, or from the `config.yaml` beside it.
 
@@ -157,13 +206,64 @@ def output_of(config: DictConfig) -> Path:
 
 
 def recipe_of(config: DictConfig) -> Recipe:
-    """How the config says to teach a model."""
+    """How the config says to teach a model masks of prompted objects."""
     return Recipe(
         prompts=instantiate(config.prompts),
-        loss=instantiate(config.loss),
+        loss=replace(_loss_of(config, SegmentationLoss), class_weight=config.class_weight),
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
+        memory=instantiate(config.memory),
+        compiled=config.compile,
         seed=config.seed,
+    )
+
+
+def semantic_recipe_of(config: DictConfig) -> SemanticRecipe:
+    """How the config says to teach a model the class of each pixel."""
+    return SemanticRecipe(
+        loss=_loss_of(config, SemanticLoss),
+        optimiser=instantiate(config.optimiser),
+        loader=instantiate(config.loader),
+        memory=instantiate(config.memory),
+        compiled=config.compile,
+        seed=config.seed,
+    )
+
+
+def _loss_of(config: DictConfig, kind: type[Loss]) -> Loss:
+    """The loss of a config.
+
+    Raises:
+        ValueError: it is of another task.
+    """
+    loss = instantiate(config.loss)
+    if not isinstance(loss, kind):
+        known = {SegmentationLoss: "loss=sam", SemanticLoss: "loss=semantic"}[kind]
+        raise ValueError(f"Expected a `loss` for task={config.task}, such as {known}, but got {config.loss._target_}.")
+    return loss
+
+
+@dataclass(frozen=True)
+class Task:
+    """What a model may be taught: how the config says to, and what does it."""
+
+    recipe_of: Callable[[DictConfig], Recipe | SemanticRecipe]
+    fit: Callable[..., FitResult]
+
+
+TASKS = {"prompts": Task(recipe_of, fit), "semantic": Task(semantic_recipe_of, fit_semantic)}
+"""By the names that configs/task has."""
+
+
+def setup_of(config: DictConfig, *, model: Sam, recipe: Recipe | SemanticRecipe) -> Setup:
+    """What the memory of a training step depends on."""
+    on_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
+    return Setup(
+        model=model,
+        recipe=recipe,
+        precision=str(config.trainer.precision),
+        device=torch.device("cuda" if on_gpu else "cpu"),
+        num_batches=whole_number(config, "trainer.accumulate_grad_batches", least=1),
     )
 
 

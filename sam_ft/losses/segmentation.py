@@ -22,6 +22,7 @@ class LossParts:
     dice: Tensor
     iou: Tensor
     presence: Tensor
+    classes: Tensor
     total: Tensor
 
     def mean_over_images(self, valid: Tensor) -> LossParts:
@@ -39,13 +40,14 @@ class SegmentationLoss:
     "Learning in an uncertain world"), so that each finds its kind.
 
     A model that says whether the object is there (SAM 2) is taught that too; masks and IoU of objects that are not
-    there cost nothing then.
+    there cost nothing then. A model that says which class a mask is of is taught that for the mask that is taught.
 
     Attributes:
         mask: loss of a mask.
         iou_weight: weight of the IoU regression.
         iou_power: 2 for the squared difference (SAM), 1 for the absolute one (SAM 2).
         presence_weight: weight of the cross-entropy of the object's presence.
+        class_weight: weight of the cross-entropy of the object's class.
         taught: which of an ambiguous prompt's masks is taught: that of the lowest loss, or the most confident one.
         relaxation: share of the mask loss that is the mean over an ambiguous prompt's masks; 0 is the papers' rule.
     """
@@ -56,8 +58,11 @@ class SegmentationLoss:
     presence_weight: float = 1.0
     taught: Literal["lowest_loss", "most_confident"] = "lowest_loss"
     relaxation: float = 0.0
+    class_weight: float = 1.0
 
     def __post_init__(self) -> None:
+        if not self.class_weight >= 0:
+            raise ValueError(f"Expected `class_weight` of at least 0, but got {self.class_weight}.")
         if not 0 <= self.relaxation <= 1:
             raise ValueError(f"Expected `relaxation` between 0 and 1, but got {self.relaxation}.")
         if self.iou_power not in (1, 2):
@@ -71,6 +76,7 @@ class SegmentationLoss:
         targets: Tensor,
         candidates: Tensor,
         *,
+        classes: Tensor | None = None,
         generator: torch.Generator | None = None,
     ) -> LossParts:
         """Compare a prediction with the truth.
@@ -79,6 +85,7 @@ class SegmentationLoss:
             prediction: M masks for each object.
             targets: (B, N, h, w) in 0..1, at the resolution of the logits.
             candidates: (B, N, M) bool, the masks that answer the prompt; at least one for each object.
+            classes: (B, N) int64, the class of each object; None: classes are not taught.
             generator: the source of randomness, where the loss is measured at drawn points.
 
         Returns:
@@ -95,12 +102,24 @@ class SegmentationLoss:
         iou = iou_regression_loss(confidence, logits.detach(), expanded, power=self.iou_power)  # (B, N, M)
         iou = (evenly * iou).sum(dim=-1)  # not of all M: which others were computed depends on the neighbours
         presence = torch.zeros_like(iou)
+        class_loss = self._class_loss(prediction, classes, share)
         if prediction.object_logits is not None:
             is_there = targets.flatten(2).any(dim=-1).float()  # (B, N)
             presence = F.binary_cross_entropy_with_logits(prediction.object_logits.float(), is_there, reduction="none")
-            pixel, dice, mask_loss, iou = (is_there * part for part in (pixel, dice, mask_loss, iou))
-        total = mask_loss + self.iou_weight * iou + self.presence_weight * presence
-        return LossParts(pixel=pixel, dice=dice, iou=iou, presence=presence, total=total)
+            parts = (pixel, dice, mask_loss, iou, class_loss)
+            pixel, dice, mask_loss, iou, class_loss = (is_there * part for part in parts)
+        total = mask_loss + self.iou_weight * iou + self.presence_weight * presence + self.class_weight * class_loss
+        return LossParts(pixel=pixel, dice=dice, iou=iou, presence=presence, classes=class_loss, total=total)
+
+    @staticmethod
+    def _class_loss(prediction: MaskPrediction, classes: Tensor | None, share: Tensor) -> Tensor:
+        """Cross-entropy of the class of the masks that are taught, as much as each is: (B, N)."""
+        if prediction.class_logits is None or classes is None:
+            return torch.zeros_like(share[..., 0])
+        logits = prediction.class_logits.float()  # (B, N, M, K)
+        expected = classes[..., None].expand(logits.shape[:-1])  # (B, N, M)
+        each = F.cross_entropy(logits.flatten(0, 2), expected.flatten(), reduction="none").view_as(share)  # (B, N, M)
+        return (share * each).sum(dim=-1)
 
     def _share(self, order: Tensor, candidates: Tensor, evenly: Tensor) -> Tensor:
         """How much each mask is taught, the first of an order most: (B, N, M), 1 in sum over M."""

@@ -18,7 +18,7 @@ def mask_areas(masks: Tensor) -> Tensor:
     Returns:
         (...) int64 on the device of the masks; 0 where a mask is empty or has no size.
     """
-    if masks.device.type != "cpu":
+    if masks.device.type != "cpu" or type(masks) is not Tensor:  # NumPy takes no imagined tensors
         return masks.sum(dim=(-2, -1))
     if not masks.numel():
         return torch.zeros(masks.shape[:-2], dtype=torch.int64)

@@ -49,16 +49,40 @@ def calibration(predicted: Tensor, actual: Tensor, *, num_bins: int = 10) -> Cal
         raise ValueError(
             f"Expected `predicted` and `actual` (K,), but got {tuple(predicted.shape)} and {tuple(actual.shape)}."
         )
-    if len(predicted) == 0:
-        raise ValueError("Expected at least one mask to compare, but got none.")
+    return calibration_of(bin_sums(predicted, actual, num_bins=num_bins))
+
+
+def bin_sums(predicted: Tensor, actual: Tensor, *, num_bins: int = 10) -> Tensor:
+    """What a calibration needs to know, to be added up over batches and processes.
+
+    Args:
+        predicted: (K,), what the model thinks; values outside 0 to 1 count for the outermost bins.
+        actual: (K,) in 0..1.
+        num_bins: intervals from 0 to 1.
+
+    Returns:
+        (3, num_bins) float64: for each bin the number of masks and the sums of their predicted and true IoU.
+    """
     predicted, actual = predicted.double(), actual.double()
     places = (predicted * num_bins).long().clamp(0, num_bins - 1)
-    counts = torch.bincount(places, minlength=num_bins)
-    sums = [torch.bincount(places, weights=values, minlength=num_bins) for values in (predicted, actual)]
-    mean_predicted, mean_actual = (each / counts.clamp(min=1) for each in sums)
+    weights = (torch.ones_like(predicted), predicted, actual)
+    return torch.stack([torch.bincount(places, weights=each, minlength=num_bins) for each in weights])
+
+
+def calibration_of(sums: Tensor) -> Calibration:
+    """The calibration from what `bin_sums` gives, added up.
+
+    Raises:
+        ValueError: There is nothing to compare.
+    """
+    counts, predicted, actual = sums.double()
+    total = float(counts.sum())
+    if total == 0:
+        raise ValueError("Expected at least one mask to compare, but got none.")
+    means = [(each / counts.clamp(min=1)).tolist() for each in (predicted, actual)]
     bins = [
-        CalibrationBin(count=count, predicted=mean, actual=truth)
-        for count, mean, truth in zip(counts.tolist(), mean_predicted.tolist(), mean_actual.tolist(), strict=True)
+        CalibrationBin(count=int(count), predicted=mean, actual=truth)
+        for count, mean, truth in zip(counts.tolist(), *means, strict=True)
     ]
-    error = float((counts * (mean_predicted - mean_actual).abs()).sum() / len(predicted))
-    return Calibration(bins=tuple(bins), error=error, bias=float((predicted - actual).mean()))
+    error = float((predicted - actual).abs().sum()) / total
+    return Calibration(bins=tuple(bins), error=error, bias=float((predicted - actual).sum()) / total)

@@ -11,14 +11,22 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_ft.models.class_head import ClassHead
 from sam_ft.models.layers import HeadMLP, LayerNorm2d
 from sam_ft.models.prompt_encoder import PromptEmbedding
+from sam_ft.models.semantic_head import SemanticHead
 from sam_ft.models.two_way_transformer import TwoWayTransformer
 from sam_ft.types import MaskPrediction
 
 NUM_HEADS = 8
 NUM_MASK_TOKENS = 4
 """Token 0 answers unambiguous prompts with one mask, tokens 1 to 3 answer an ambiguous one with three."""
+
+_MASK_TOKENS = slice(1, 1 + NUM_MASK_TOKENS)
+"""Where the mask tokens stand in the sequence, after the IoU token."""
+
+_CHOSEN = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}
+"""The mask tokens that answer, by `multimask_output`."""
 
 
 class MaskDecoder(nn.Module):
@@ -43,6 +51,9 @@ class MaskDecoder(nn.Module):
             HeadMLP(width, width, width, width // 8) for _ in range(NUM_MASK_TOKENS)
         )
         self.iou_prediction_head = HeadMLP(width, iou_head_width, iou_head_width, NUM_MASK_TOKENS)
+        # No parts of SAM; sam_ft.models.sam.heads adds them.
+        self.class_head: ClassHead | None = None
+        self.semantic_head: SemanticHead | None = None
 
     def forward(
         self,
@@ -67,11 +78,31 @@ class MaskDecoder(nn.Module):
         """
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
         tokens, image = self._attend(output_tokens, features, image_pe, prompts)
-        kernels, confidence = self._answers(tokens, multimask_output)
-        return MaskPrediction(
-            low_res_logits=in_place(self._upscaled(image) @ kernels, (features.shape[2], features.shape[3])),
-            iou_predictions=confidence,
-        )
+        kernels = self._kernels(tokens, multimask_output)
+        logits = in_place(self._upscaled(image) @ kernels, (features.shape[2], features.shape[3]))
+        return self._prediction(logits, tokens, multimask_output)
+
+    def classify_pixels(self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding) -> Tensor:
+        """A class for each pixel, by the semantic head's tokens instead of the mask tokens.
+
+        Args:
+            features: (B, C, h, w), the image embedding.
+            image_pe: (C, h, w).
+            prompts: of one object on each image, without any prompt (`PromptEncoder.without_prompts`).
+
+        Returns:
+            (B, K, 4 h, 4 w) logits, to be compared by softmax over the K classes.
+
+        Raises:
+            ValueError: there is no semantic head.
+        """
+        head = self.semantic_head
+        if head is None:
+            raise ValueError("Expected a model with a semantic head, but it has none: see `add_semantic_head`.")
+        output_tokens = torch.cat([self.iou_token.weight, head.class_tokens.weight])  # (1 + K, C)
+        tokens, image = self._attend(output_tokens, features, image_pe, prompts)
+        kernels = head.kernels(tokens[:, :, 1 : 1 + len(head.names)])  # (B, 1, C / 8, K)
+        return in_place(self._upscaled(image) @ kernels, (features.shape[2], features.shape[3])).squeeze(1)
 
     def _attend(
         self, output_tokens: Tensor, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding
@@ -87,14 +118,22 @@ class MaskDecoder(nn.Module):
         image = (features[:, None] + prompts.dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
         return self.transformer(tokens, present, image, image_pe.flatten(1).T)
 
-    def _answers(self, tokens: Tensor, multimask_output: bool | None) -> tuple[Tensor, Tensor]:
-        """Of M chosen masks the kernels (B, N, C / 8, M) and the predicted IoU (B, N, M), from tokens (B, N, .., C)."""
-        chosen = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}[multimask_output]
-        mask_tokens = tokens[:, :, 1 : 1 + NUM_MASK_TOKENS]  # (B, N, 4, C)
-        kernels = torch.stack(
-            [mlp(mask_tokens[:, :, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)][chosen], dim=-1
-        )  # (B, N, C / 8, M)
-        return kernels, self.iou_prediction_head(tokens[:, :, 0])[..., chosen]
+    def _kernels(self, tokens: Tensor, multimask_output: bool | None) -> Tensor:
+        """The kernels of M chosen masks: tokens (B, N, .., C) -> (B, N, C / 8, M)."""
+        mask_tokens = tokens[:, :, _MASK_TOKENS]  # (B, N, 4, C)
+        kernels = [mlp(mask_tokens[:, :, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
+        return torch.stack(kernels[_CHOSEN[multimask_output]], dim=-1)
+
+    def _prediction(self, low_res_logits: Tensor, tokens: Tensor, multimask_output: bool | None) -> MaskPrediction:
+        """M masks (B, N, M, 4 h, 4 w), with what the tokens (B, N, .., C) tell of each."""
+        chosen = _CHOSEN[multimask_output]
+        head = self.class_head
+        return MaskPrediction(
+            low_res_logits=low_res_logits,
+            iou_predictions=self.iou_prediction_head(tokens[:, :, 0])[..., chosen],
+            class_logits=None if head is None else head(tokens[:, :, _MASK_TOKENS][:, :, chosen]),
+            class_names=() if head is None else head.names,
+        )
 
     def _upscaled(self, image: Tensor) -> Tensor:
         """Features of four times the resolution a side: (B, N, h * w, C) -> (B, N, h * w * 16, C / 8).

@@ -73,6 +73,15 @@ class PromptEncoder(nn.Module):
         sparse = torch.cat(tokens, dim=2).masked_fill(~mask[..., None], 0.0)
         return PromptEmbedding(sparse=sparse, present=mask, dense=self._embed_masks(prompts))
 
+    def without_prompts(self, batch: int) -> PromptEmbedding:
+        """No prompt at all, for one object on each of B images: no tokens, and the dense embedding of no mask."""
+        sparse = self.no_mask_embed.weight.new_zeros(batch, 1, 0, self.no_mask_embed.embedding_dim)
+        return PromptEmbedding(
+            sparse=sparse,
+            present=torch.zeros(batch, 1, 0, dtype=torch.bool, device=sparse.device),
+            dense=self._no_mask(),
+        )
+
     def _with_padding_token(self, points: Tensor, labels: Tensor, prompts: Prompts) -> tuple[Tensor, Tensor]:
         """SAM appends its not-a-point token to an object's points unless the object also has a box.
 
@@ -110,7 +119,7 @@ class PromptEncoder(nn.Module):
     def _embed_masks(self, prompts: Prompts) -> Tensor:
         """(B, N, C, h, w) where there are masks, else (1, 1, C, h, w)."""
         size = self.embedding_size
-        no_mask = self.no_mask_embed.weight.view(1, 1, -1, 1, 1).expand(1, 1, -1, size, size)
+        no_mask = self._no_mask()
         if prompts.masks is None:
             return no_mask
         if prompts.masks.shape[-2:] != (4 * size, 4 * size):
@@ -122,6 +131,11 @@ class PromptEncoder(nn.Module):
         embedded = embedded.unflatten(0, prompts.masks.shape[:2])  # (B, N, C, h, w)
         has_mask = _given(prompts.masks, prompts.has_mask)
         return torch.where(has_mask[..., None, None, None], embedded, no_mask)
+
+    def _no_mask(self) -> Tensor:
+        """(1, 1, C, h, w)."""
+        size = self.embedding_size
+        return self.no_mask_embed.weight.view(1, 1, -1, 1, 1).expand(1, 1, -1, size, size)
 
 
 def _given(prompt: Tensor, has_prompt: Tensor | None) -> Tensor:

@@ -49,13 +49,16 @@ class Rounds:
         num_clicks: rounds that add clicks in the error region.
         fewest_clicks: their number is drawn for each batch, evenly from this one to `num_clicks`, so that more of the
             training is about first prompts, and a step takes less time; None: always `num_clicks`.
-        num_mask_only: rounds that add no click and feed back the mask: the last one at the end, the others each before
+        num_mask_only: rounds that add no click and feed back the mask: the last one at the end, the others each beside
             a click drawn at random.
+        mask_only_after_click: whether they come straight after that click, so never straight after the first prompt,
+            else before it.
     """
 
     num_clicks: int = 8
     fewest_clicks: int | None = None
     num_mask_only: int = 2
+    mask_only_after_click: bool = False
 
     def __post_init__(self) -> None:
         expect_whole_number("num_clicks", self.num_clicks, least=0)

@@ -46,6 +46,13 @@ class InteractivePreset:
         """How often the decoder runs for one image, at most."""
         return 1 + self.rounds.num_clicks + self.rounds.num_mask_only
 
+    @property
+    def num_points(self) -> int:
+        """How many points an object has in one call of the decoder, at most."""
+        clicks = max(self.clicks.counts) * (2 if self.clicks.in_pairs else 1)
+        first, later = self.first.num_points, clicks * self.rounds.num_clicks
+        return first + later if self.feedback.keeps_prompts else max(first, min(clicks, later))
+
     def draw(self, generator: torch.Generator) -> InteractivePreset:
         """Itself; see `Mixture.draw`."""
         return self
@@ -79,6 +86,11 @@ class Mixture:
     def num_rounds(self) -> int:
         """How often the decoder runs for one image, at most."""
         return max(preset.num_rounds for name, preset in self.presets.items() if self.weights[name] > 0)
+
+    @property
+    def num_points(self) -> int:
+        """How many points an object has in one call of the decoder, at most."""
+        return max(preset.num_points for name, preset in self.presets.items() if self.weights[name] > 0)
 
     def draw(self, generator: torch.Generator) -> InteractivePreset:
         """One of the presets."""
@@ -167,14 +179,15 @@ def micro_sam(
 
 
 def sam_med2d(*, with_quirks: bool = False) -> InteractivePreset:
-    """SAM-Med2D: a point or a shifted box, 6 rounds of 1, 3, 5 or 9 clicks and 2 on the mask alone, always three masks.
+    """SAM-Med2D: 6 rounds of 1, 3, 5 or 9 clicks and 2 on the mask alone, always three masks.
 
-    Each round's clicks replace the prompts before. Theirs feeds back probabilities where SAM expects logits, which
-    `with_quirks=True` does too. Source: SAM-Med2D, train.py and utils.py.
+    First comes a point or a shifted box, alike for the whole batch. Of the rounds on the mask alone one comes straight
+    after clicks and one at the end. Each round's clicks replace the prompts before. Theirs feeds back probabilities
+    where SAM expects logits, which `with_quirks=True` does too. Source: SAM-Med2D, train.py and utils.py.
     """
     return InteractivePreset(
-        first=FirstPrompt(box_noise=ShiftNoise()),
-        rounds=Rounds(num_clicks=6, num_mask_only=2),
+        first=FirstPrompt(same_for_all=True, box_noise=ShiftNoise()),
+        rounds=Rounds(num_clicks=6, num_mask_only=2, mask_only_after_click=True),
         clicks=Clicks(counts=(1, 3, 5, 9)),
         feedback=Feedback(as_probabilities=with_quirks, keeps_prompts=False),
         ambiguous=KINDS,

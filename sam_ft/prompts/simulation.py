@@ -76,9 +76,9 @@ def plan_rounds(rounds: Rounds, generator: torch.Generator) -> list[bool]:
         num_clicks = whole_number(rounds.least_clicks, num_clicks + 1, generator)
     plan = [True] * num_clicks
     for _ in range(rounds.num_mask_only - 1):
-        before_click = whole_number(0, num_clicks, generator)
-        position = [index for index, adds_clicks in enumerate(plan) if adds_clicks][before_click]
-        plan.insert(position, False)
+        chosen = whole_number(0, num_clicks, generator)
+        click = [index for index, adds_clicks in enumerate(plan) if adds_clicks][chosen]
+        plan.insert(click + rounds.mask_only_after_click, False)
     return plan + [False] * min(rounds.num_mask_only, 1)
 
 

@@ -12,11 +12,14 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
-from sam_ft.lightning import Monitoring, Recipe
+from sam_ft.lightning import Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
+from sam_ft.lightning.memory import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
+from sam_ft.lightning.program import TASKS
 from sam_ft.lightning.schedules import Cosine, Plateau, Steps
 from sam_ft.losses.segmentation import SegmentationLoss
+from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.adapt.adapter import Adapters
 from sam_ft.models.adapt.choices import ADAPT
 from sam_ft.models.adapt.freeze import TrainNormsAndBiases, TrainParts
@@ -30,10 +33,11 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 BUILDS: dict[str, type | tuple[type, ...]] = {
     "prompts": (InteractivePreset, Mixture),
     "adapt": (TrainParts, TrainNormsAndBiases, Lora, Adapters, HighQuality),
-    "loss": SegmentationLoss,
+    "loss": (SegmentationLoss, SemanticLoss),
     "optimiser": OptimiserSettings,
     "loader": LoaderSettings,
-    "monitoring": Monitoring,
+    "memory": MemorySettings,
+    "monitoring": (Monitoring, SemanticMonitoring),
 }
 COMPOSED_ONLY = {
     "data",
@@ -41,11 +45,19 @@ COMPOSED_ONLY = {
     "experiment",
     "model",
     "optimiser/schedule",
+    "task",
     "trainer",
 }  # each has a test of its own below
-PROGRAMS = {"fit", "evaluate", "program"}
+PROGRAMS = {"fit", "evaluate", "forgetting", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
-DATA = {"synthetic": [], "phantoms": [], "brain": [], "nifti": NEEDED, "image_mask": ["data.root=a"]}
+DATA = {
+    "synthetic": [],
+    "phantoms": [],
+    "brain": [],
+    "nifti": NEEDED,
+    "image_mask": ["data.root=a"],
+    "semantic_maps": ["data.root=a"],
+}
 
 
 def names(group: str) -> list[str]:
@@ -77,9 +89,29 @@ def test_every_choice_builds_what_its_group_is_for(group: str, name: str) -> Non
 
 def test_a_recipe_takes_everything_as_the_configs_build_it() -> None:
     config = composed("fit", "data=synthetic")
-    recipe = Recipe(**{group: instantiate(config[group]) for group in ("prompts", "loss", "optimiser", "loader")})
+    recipe = Recipe(
+        **{group: instantiate(config[group]) for group in ("prompts", "loss", "optimiser", "loader", "memory")}
+    )
     assert recipe.optimiser.betas == (0.9, 0.999)
     assert instantiate(config.monitoring).metric == "miou@1"
+
+
+def test_every_task_composes_what_it_needs() -> None:
+    assert set(names("task")) == TASKS.keys()
+    prompts, semantic = (composed("fit", "data=synthetic", f"task={name}") for name in ("prompts", "semantic"))
+    assert composed("fit", "data=synthetic") == prompts
+    assert (prompts.task, prompts.classes, semantic.task, semantic.classes) == ("prompts", None, "semantic", "auto")
+    assert TASKS["prompts"].recipe_of(prompts) == Recipe(
+        **{group: instantiate(prompts[group]) for group in ("prompts", "loss", "optimiser", "loader")}
+    )
+    assert TASKS["semantic"].recipe_of(semantic).loss == SemanticLoss()
+    assert instantiate(semantic.monitoring) == SemanticMonitoring()
+
+
+def test_a_loss_of_another_task_is_refused() -> None:
+    for task, loss in (("semantic", "sam"), ("prompts", "semantic")):
+        with pytest.raises(ValueError, match=f"task={task}"):
+            TASKS[task].recipe_of(composed("fit", "data=synthetic", f"task={task}", f"loss={loss}"))
 
 
 def test_every_model_has_a_config_of_its_name_and_default_size() -> None:
@@ -153,6 +185,25 @@ def test_every_experiment_composes_and_builds_its_recipe(name: str) -> None:
 
 def test_without_data_an_evaluation_has_none() -> None:
     assert "data" not in composed("evaluate", "checkpoint=a", "output=b")
+    assert not {"data", "other"} & set(composed("forgetting", "after=a", "output=b"))
+
+
+@pytest.mark.parametrize("name", DATA)
+def test_every_data_set_may_be_the_other_one_of_a_forgetting_report(name: str) -> None:
+    given = [override.replace("data.", "other.", 1) for override in DATA[name]]
+    config = plain(composed("forgetting", "after=a", "output=b", "data=synthetic", f"data@other={name}", *given))
+    assert (
+        config["other"] == plain(composed("evaluate", "checkpoint=a", "output=b", f"data={name}", *DATA[name]))["data"]
+    )
+    assert config["data"]["_target_"] == "sam_ft.data.synthetic.Synthetic.splits"
+
+
+def test_the_other_data_set_is_split_in_its_own_way() -> None:
+    given = ["data=nifti", *NEEDED, "data@other=nifti", "other.images=c", "other.labels=d"]
+    config = composed("forgetting", "after=a", "output=b", *given, "data/split@other.split=slabs")
+    assert isinstance(instantiate(config.other.split), SlabSplit) and isinstance(
+        instantiate(config.data.split), GroupSplit
+    )
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.rglob("*.yaml")), ids=lambda path: str(path.relative_to(CONFIGS)))

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -93,6 +95,19 @@ def test_augmented_masks_stay_on_their_objects() -> None:
         mask = prepared.sample.masks[0]
         assert (bright & mask).sum() / (bright | mask).sum() > 0.9
         assert prepared.sample.pixel_mm is None
+
+
+def test_ignored_pixels_are_augmented_like_the_image_and_brought_into_the_frame() -> None:
+    source = Synthetic(1, image_size=32)[0]
+    painted = torch.where(source.masks[0][..., None], 255, 0).expand(-1, -1, 3).to(torch.uint8)
+    source = replace(source, image=painted, ignored=source.masks[0])
+    flip = next(
+        prepared
+        for prepared in (Prepare(32, augment=augmentation("light"))(source, seed=(seed,)) for seed in range(20))
+        if not torch.equal(prepared.sample.ignored, source.ignored)
+    )
+    assert torch.equal(flip.sample.ignored, flip.sample.image[..., 0] > 110)
+    assert torch.equal(flip.ignored, flip.sample.ignored) and len(flip.masks) == len(source.masks)
 
 
 def test_an_image_without_objects_can_be_augmented() -> None:

@@ -23,7 +23,14 @@ def build(name: str, *overrides: str) -> DataSplits:
 
 
 def test_every_data_config_has_a_test() -> None:
-    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {"nifti", "image_mask", "synthetic", "phantoms", "brain"}
+    assert {path.stem for path in CONFIGS.glob("*.yaml")} == {
+        "nifti",
+        "image_mask",
+        "semantic_maps",
+        "synthetic",
+        "phantoms",
+        "brain",
+    }
 
 
 def test_nifti_config_builds_parts_of_volumes(nifti: Any) -> None:
@@ -53,6 +60,18 @@ def test_brain_config_holds_out_slabs(nifti: Any) -> None:
     assert splits.test is not None
     assert len(splits.val) == 3 and len(splits.test) == 9
     assert splits.val[0].class_names == ("grey", "white", "brain")
+
+
+def test_semantic_maps_config_reads_a_root(tmp_path: Path) -> None:
+    labels = np.array([[0, 3], [7, 255]], dtype=np.uint8)
+    for kind, pixels in (("images", np.zeros((2, 2, 3), np.uint8)), ("labels", labels)):
+        (tmp_path / kind).mkdir()
+        for stem in "abc":
+            Image.fromarray(pixels).save(tmp_path / kind / f"{stem}.png")
+    splits = build("semantic_maps", f"root={tmp_path}", "classes={road: 3, car: [7, 8]}", "ignored=[255]")
+    sample = splits.val[0]
+    assert sample.class_names == ("road", "car")
+    assert sample.ignored is not None and sample.ignored.tolist() == [[False, False], [False, True]]
 
 
 def test_image_mask_config_reads_a_root(tmp_path: Path) -> None:

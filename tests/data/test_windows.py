@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -38,6 +40,13 @@ def test_image_and_masks_are_cut_alike() -> None:
         assert torch.equal(part.image, sample.image[y0 : y0 + height, x0 : x0 + width])
         for name, mask in zip(part.class_names, part.masks, strict=True):
             assert torch.equal(mask, sample.masks[int(name), y0 : y0 + height, x0 : x0 + width])
+
+
+def test_ignored_pixels_are_cut_like_the_image() -> None:
+    sample = sample_of((10, 30, 20, 44))
+    sample = replace(sample, ignored=sample.image[..., 0] % 7 == 0)
+    for part in windows_of(sample, RandomWindow(sides=(0.3, 1.0))):
+        assert torch.equal(part.ignored, part.image[..., 0] % 7 == 0)
 
 
 def test_a_whole_object_is_always_in_sight_where_the_window_is_large_enough() -> None:

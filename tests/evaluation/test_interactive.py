@@ -2,23 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sam_ft.evaluation.interactive import (
-    MaskRecord,
-    evaluate_clicks,
-    summarise,
-    summarise_by_class,
-    write_records,
-    write_summary,
-)
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.records import MaskRecord, summarise
 from sam_ft.transforms import Frame
 from sam_ft.types import ABSENT, BACKGROUND, FOREGROUND, Batch, ImageEmbedding, MaskPrediction, Prompts, Sample
 
@@ -309,49 +301,21 @@ def test_the_model_is_as_it_was_afterwards(fails: bool) -> None:
     assert not torch.is_inference_mode_enabled()
 
 
-def record(*, image: str, index: int, name: str, iou: float, num_clicks: int = 1) -> MaskRecord:
-    return MaskRecord(
-        image=image,
-        object_index=index,
-        class_name=name,
-        area_px=9,
-        prompt="click" if num_clicks else "box",
-        num_clicks=num_clicks,
-        iou=iou,
-        predicted_iou=0.5,
-        points=((1, 2.5),) if num_clicks else (),
-        labels=(1,) if num_clicks else (),
-        box=None if num_clicks else (0, 0, 2, 2),
-    )
+class ClassOracle(Oracle):
+    """Tells one class by a box, another by clicks; the masks that are not the most confident tell a third."""
+
+    def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
+        answer = super().decode(embedding, prompts, multimask_output=multimask_output)
+        told = 1 if prompts.boxes is not None else 2
+        class_logits = torch.tensor([9.0, 0.0, 0.0]).repeat(*answer.iou_predictions.shape, 1)
+        class_logits[:, :, answer.iou_predictions.shape[2] // 2, told] = 10.0
+        return replace(answer, class_logits=class_logits, class_names=("bone", "lesion", "cord"))
 
 
-RECORDS = [
-    record(image="a", index=0, name="cord", iou=0.5, num_clicks=0),
-    record(image="a", index=0, name="cord", iou=0.25),
-    record(image="a", index=1, name="cord", iou=0.75),
-    record(image="b", index=0, name="lesion", iou=1.0),
-]
-
-
-def test_the_mean_is_over_masks_and_not_over_images() -> None:
-    expected = {"miou@1": pytest.approx(2 / 3), "miou@box": 0.5, "num_masks": 3, "num_images": 2}
-    assert summarise(RECORDS) == expected
-    assert list(summarise(RECORDS)) == list(expected)
-
-
-def test_classes_are_summarised_apart() -> None:
-    by_class = summarise_by_class(RECORDS)
-    assert by_class["cord"] == {"miou@1": 0.5, "miou@box": 0.5, "num_masks": 2, "num_images": 1}
-    assert by_class["lesion"] == {"miou@1": 1.0, "num_masks": 1, "num_images": 1}
-    assert summarise_by_class([]) == {}
-
-
-def test_summary_and_records_come_back_from_their_files(tmp_path: Path) -> None:
-    write_summary(tmp_path / "summary.json", {"before": summarise(RECORDS)})
-    assert json.loads((tmp_path / "summary.json").read_text())["before"] == summarise(RECORDS)
-    write_records(tmp_path / "records.csv", RECORDS)
-    with (tmp_path / "records.csv").open(newline="") as file:
-        rows = list(csv.DictReader(file))
-    assert [float(row["iou"]) for row in rows] == [item.iou for item in RECORDS]
-    assert (rows[0]["box"], rows[0]["points"]) == ("0 0 2 2", "")
-    assert (rows[1]["box"], rows[1]["points"]) == ("", "1 2.5 1")
+def test_the_class_is_that_of_the_most_confident_mask() -> None:
+    batch = batch_of(THREE, sample("one", (5, 5)))
+    records = evaluate_clicks(ClassOracle(), [batch], clicks=(1, 3))
+    assert {record.predicted_class for record in records if record.prompt == "box"} == {"lesion"}
+    # Once no error is left, the old answer stays, its class too.
+    assert {record.predicted_class for record in records if record.prompt == "click"} == {"cord"}
+    assert {record.predicted_class for record in evaluate_clicks(Oracle(), [batch], clicks=(1,))} == {None}

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.measuring import ShownCase, cases_to_show, measure, picture_row
+from sam_ft.evaluation.measuring import ShownCase, cases_to_show, measure, picture_row, spread_over
 from sam_ft.types import Sample
 
 Model = Callable[..., Any]
@@ -118,3 +118,10 @@ def test_a_row_says_how_many_clicks_there_were(box_model: Model, num_clicks: int
 def test_synthetic_samples_are_measured_too(box_model: Model) -> None:
     samples = Synthetic(2, image_size=32)
     assert measure(box_model(), samples).summary["num_masks"] == sum(len(one.masks) for one in samples)
+
+
+def test_some_of_the_samples_are_spread_over_the_data_set() -> None:
+    samples = Samples([sample(name, 4) for name in "abcdefghi"])
+    few = spread_over(samples, 3)
+    assert [few[index].name for index in range(len(few))] == ["b", "e", "h"]
+    assert len(spread_over(samples, 20)) == 9

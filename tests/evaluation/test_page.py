@@ -8,7 +8,7 @@ import pytest
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.measuring import Measurement, cases_to_show, measure
 from sam_ft.evaluation.page import curves, evaluation_page, headline, versions
-from sam_ft.evaluation.report import Gallery, Page, render
+from sam_ft.evaluation.report import Gallery, Page, class_accuracy_table, render
 
 SAMPLES = Synthetic(2, image_size=32)
 
@@ -61,6 +61,11 @@ def test_one_case_with_one_click_is_not_shown_twice(box_model: Callable[..., Any
 def test_the_headline_is_one_card_for_each_miou() -> None:
     cards = headline({"miou@1": 0.12345, "miou@box": 0.5, "num_masks": 7})
     assert [(card.label, card.value) for card in cards] == [("miou@1", "0.123"), ("miou@box", "0.500")]
+
+
+def test_a_page_of_a_model_with_classes_says_how_often_it_tells_them() -> None:
+    table = class_accuracy_table({"miou@1": 0.5, "class_accuracy@1": 0.25, "class_accuracy@box": 1.0, "num_masks": 7})
+    assert table.rows == [["1 click", "0.250"], ["box", "1.000"]]
 
 
 def test_curves_come_for_light_and_dark_pages() -> None:

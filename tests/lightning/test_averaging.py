@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sam_ft.checkpoints import read_state_dict
-from sam_ft.lightning import FitResult, Monitoring, Recipe, fitting
+from sam_ft.lightning import FitResult, Monitoring, Recipe, training
 from sam_ft.lightning.averaging import AveragedWeights
 from sam_ft.models.adapt.freeze import TrainParts
 from sam_ft.models.sam.model import Sam
@@ -52,7 +52,7 @@ def copied(module: pl.LightningModule) -> dict[str, Tensor]:
 def watched(monkeypatch: pytest.MonkeyPatch) -> Watch:
     """In the place of the pictures."""
     watch = Watch()
-    monkeypatch.setattr(fitting, "ValidationPictures", lambda *_, **__: watch)
+    monkeypatch.setattr(training, "ValidationPictures", lambda *_, **__: watch)
     return watch
 
 
@@ -124,10 +124,10 @@ def test_a_resumed_training_goes_on_with_weights_and_average(
     quick_fit: Fit, tmp_path: Path, averaged: Recipe, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = quick_fit(tmp_path / "whole", recipe=averaged, max_steps=4)
-    monkeypatch.setattr(fitting, "early_stopping", lambda **_: [StopAfter(3)])
+    monkeypatch.setattr(training, "early_stopping", lambda **_: [StopAfter(3)])
     stopped = quick_fit(tmp_path / "run", recipe=averaged, max_steps=4)
     assert stopped.num_steps == 3
-    monkeypatch.setattr(fitting, "early_stopping", lambda **_: [])
+    monkeypatch.setattr(training, "early_stopping", lambda **_: [])
     with pytest.raises(ValueError, match="trained with it: give the same optimiser.ema="):
         quick_fit(tmp_path / "run", resume=stopped.last_checkpoint, max_steps=4)
     resumed = quick_fit(tmp_path / "run", recipe=averaged, resume=stopped.last_checkpoint, max_steps=4)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,16 +11,22 @@ import pytest
 import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
+from safetensors.torch import load_file
 from torch import Tensor
 
 from sam_ft.checkpoints import load_model, read_state_dict, save_meta
+from sam_ft.data.classes import class_names_of
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.lightning import FitResult, Monitoring, Recipe, fitting
+from sam_ft.evaluation.everything import candidates
+from sam_ft.evaluation.measuring import measure
+from sam_ft.evaluation.thresholds import fit_thresholds
+from sam_ft.lightning import FitResult, Monitoring, Recipe, fit, training
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.choices import adapt
 from sam_ft.models.adapt.lora import Lora, has_lora
+from sam_ft.models.sam.heads import add_class_head
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
 from sam_ft.types import Prompts, Sample
@@ -61,7 +68,9 @@ def run(finished: list[FitResult], quick_fit: Fit, tmp_path_factory: pytest.Temp
 def test_a_training_writes_checkpoints_weights_config_log_and_pictures(run: FitResult) -> None:
     written = {str(path.relative_to(run.output)) for path in run.output.rglob("*") if path.is_file()}
     pictures = {f"pictures/step_{step:06d}.png" for step in (2, 4, 6)}
-    assert written == {"best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv"} | pictures
+    single = {"best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv", "thresholds.json"}
+    single |= {"calibration.png"}
+    assert written == single | pictures
     assert run.num_steps == 6
     paths = [run.best_checkpoint, run.last_checkpoint, run.weights]
     assert [path.name for path in paths] == ["best.ckpt", "last.ckpt", "model.safetensors"]
@@ -128,10 +137,10 @@ class StopAfter(pl.Callback):
 @pytest.fixture
 def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
     """Make trainings stop early as if the time was over, though their schedule is the whole one's."""
-    early_stopping = fitting.early_stopping
+    early_stopping = training.early_stopping
 
     def stop(num_steps: int) -> None:
-        monkeypatch.setattr(fitting, "early_stopping", lambda **kw: [*early_stopping(**kw), StopAfter(num_steps)])
+        monkeypatch.setattr(training, "early_stopping", lambda **kw: [*early_stopping(**kw), StopAfter(num_steps)])
 
     return stop
 
@@ -274,6 +283,34 @@ def test_a_training_with_adapters_and_drop_path_resumes_exactly(
     assert torch.equal(answer(load_model(whole.weights)), answer(load_model(whole.best_checkpoint)))
 
 
+def test_a_training_with_classes_resumes_exactly_and_only_with_these(
+    quick_fit: Fit, tmp_path: Path, tiny_model: Callable[..., Sam], splits: DataSplits, stop_after: Any
+) -> None:
+    names = class_names_of(Synthetic(20, image_size=64))
+
+    def train(output: Path, classes: tuple[str, ...] = names, **more: Any) -> FitResult:
+        model = tiny_model()
+        Lora(rank=2)(model)
+        add_class_head(model, classes)
+        return quick_fit(output, model=model, max_steps=4, **more)
+
+    whole = train(tmp_path / "whole")
+    assert rows(whole, "train/class") and rows(whole, "val/class_accuracy@box")
+    for path in (whole.best_checkpoint, whole.weights):
+        assert load_model(path).class_names == names
+    assert not any("class_head" in name for name in load_file(whole.output / "adapter" / "adapter_model.safetensors"))
+    stop_after(3)
+    stopped = train(tmp_path / "run")
+    stop_after(-1)
+    for others in (names[::-1], (*names, "more")):
+        with pytest.raises(ValueError, match="give the same classes"):
+            train(tmp_path / "run", others, resume=stopped.last_checkpoint)
+    resumed = train(tmp_path / "run", resume=stopped.last_checkpoint)
+    assert rows(resumed, "train/loss") == rows(whole, "train/loss")
+    with pytest.raises(ValueError, match=r"\(nucleus\), but the validation part has"):
+        train(tmp_path / "other", ("nucleus",))
+
+
 def test_mixed_precision_trains_with_clipped_gradients(quick_fit: Fit, tmp_path: Path) -> None:
     result = quick_fit(tmp_path / "run", max_steps=2, precision="bf16-mixed", gradient_clip_val=1.0)
     assert result.num_steps == 2
@@ -290,24 +327,6 @@ def test_training_lowers_the_loss(quick_fit: Fit, tmp_path: Path, recipe: Callab
     )
     losses = list(rows(result, "train/loss").values())
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
-
-
-@pytest.mark.parametrize(
-    "given, interval",
-    [
-        ({"max_steps": 7}, {"val_check_interval": 7, "check_val_every_n_epoch": None}),
-        ({"max_steps": 700}, {"val_check_interval": 100, "check_val_every_n_epoch": None}),
-        (
-            {"max_steps": 7, "val_check_interval": None, "check_val_every_n_epoch": None, "accumulate_grad_batches": 3},
-            {"val_check_interval": 21, "check_val_every_n_epoch": None, "accumulate_grad_batches": 3},
-        ),
-        ({"max_epochs": 2, "val_check_interval": None, "check_val_every_n_epoch": None}, {}),
-        ({"max_steps": 9, "check_val_every_n_epoch": 2}, {"check_val_every_n_epoch": 2}),
-    ],
-)
-def test_where_nothing_is_said_validation_comes_every_100_steps_or_at_the_end(given: Any, interval: Any) -> None:
-    rest = {name: value for name, value in given.items() if name.startswith("max")}
-    assert fitting._with_validation(given) == rest | interval
 
 
 class Broken(Synthetic):
@@ -357,7 +376,7 @@ def test_a_training_validates_where_nothing_is_said_about_it(
     splits: DataSplits, tiny_model: Callable[..., Sam], recipe: Callable[..., Recipe], tmp_path: Path
 ) -> None:
     """3 steps of epochs of 4: neither an epoch nor a hundred steps are ever complete."""
-    result = fitting.fit(
+    result = fit(
         tiny_model(),
         splits,
         output=tmp_path,
@@ -422,7 +441,15 @@ def test_a_checkpoint_that_trained_other_parts_cannot_be_resumed_from(
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"metric": "miou@7"}, {"wandb": "sometimes"}, {"clicks": (0, 1)}, {"pictures": -1}, {"patience": 0}]
+    "wrong",
+    [
+        {"metric": "miou@7"},
+        {"wandb": "sometimes"},
+        {"clicks": (0, 1)},
+        {"pictures": -1},
+        {"thresholds": 0.5},
+        {"patience": 0},
+    ],
 )
 def test_monitoring_out_of_range_is_refused_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):
@@ -433,3 +460,29 @@ def test_monitoring_out_of_range_is_refused_at_once(wrong: dict[str, Any]) -> No
 def test_the_seed_is_a_whole_number(seed: Any) -> None:
     with pytest.raises(ValueError, match="seed"):
         Recipe(seed=seed)
+
+
+def test_thresholds_of_the_mask_generator_suit_the_best_weights(run: FitResult, splits: DataSplits) -> None:
+    """They are those of the checkpoint, fitted to the validation part."""
+    images = list(candidates(load_model(run.best_checkpoint), [splits.val[index] for index in range(2)]))
+    assert run.thresholds is not None and run.thresholds == fit_thresholds(images)
+    written = json.loads((run.output / "thresholds.json").read_text())
+    assert written["score"] == run.thresholds.best.score >= run.thresholds.defaults.score
+    assert written["num_images"] == 2
+
+
+def test_without_thresholds_those_of_earlier_weights_do_not_stay(quick_fit: Fit, tmp_path: Path) -> None:
+    first = quick_fit(tmp_path / "run", max_steps=2)
+    assert (tmp_path / "run" / "thresholds.json").is_file()
+    without = Monitoring(wandb="disabled", pictures=0, thresholds=0)
+    again = quick_fit(tmp_path / "run", monitoring=without, resume=first.last_checkpoint, max_steps=4)
+    assert again.thresholds is None and not (tmp_path / "run" / "thresholds.json").exists()
+
+
+def test_validation_logs_what_the_model_thinks_of_its_masks(run: FitResult, splits: DataSplits) -> None:
+    """As `sam-ft evaluate` measures it, for the step whose weights are the best."""
+    step = torch.load(run.best_checkpoint, weights_only=True)["global_step"] - 1
+    expected = measure(load_model(run.best_checkpoint), splits.val).calibration
+    assert rows(run, "val/calibration_error")[step] == pytest.approx(expected.error, abs=1e-5)
+    assert rows(run, "val/calibration_bias")[step] == pytest.approx(expected.bias, abs=1e-5)
+    assert (run.output / "calibration.png").read_bytes().startswith(b"\x89PNG")

@@ -49,12 +49,14 @@ def test_a_typo_is_named_with_what_is_like_it(override: str, expected: str) -> N
 
 
 def test_an_unknown_choice_names_the_options_and_the_nearest() -> None:
-    expected = "Expected `data` to be one of brain, image_mask, nifti, phantoms, synthetic, but got 'nifty'."
+    expected = (
+        "Expected `data` to be one of brain, image_mask, nifti, phantoms, semantic_maps, synthetic, but got 'nifty'."
+    )
     assert words("data=nifty") == expected + " Did you mean `nifti`?"
 
 
 def test_a_setting_of_a_group_that_is_not_chosen_says_so() -> None:
-    names = "brain, image_mask, nifti, phantoms, synthetic"
+    names = "brain, image_mask, nifti, phantoms, semantic_maps, synthetic"
     expected = f"Expected a choice of `data`, but got none: add data=NAME, one of {names}."
     assert words("data.images=b") == words("checkpoint=a", "data.images=b", program="evaluate") == expected
 

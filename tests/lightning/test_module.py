@@ -1,7 +1,9 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import pytorch_lightning as pl
@@ -10,10 +12,12 @@ from torch import Tensor
 
 from sam_ft.data.collation import Prepare, collate, whole_batches
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.interactive import evaluate_clicks, summarise
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.records import summarise
 from sam_ft.lightning.module import CONFIG_KEY, SamModule, inside_image
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.recipes import sam_loss
+from sam_ft.models.sam.heads import add_class_head
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import sam_paper
 from sam_ft.types import Batch, Sample
@@ -45,6 +49,18 @@ def loss_and_gradients(module: SamModule, batch: Batch, batch_idx: int = 0) -> t
     loss.backward()
     gradients = {name: p.grad.clone() for name, p in module.model.named_parameters() if p.grad is not None}
     return loss.detach(), gradients
+
+
+def validated(module: SamModule, loader: Any) -> Mapping[str, float]:
+    quiet = pl.Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+    )
+    (logged,) = quiet.validate(module, loader, verbose=False)
+    return logged
 
 
 def test_a_training_step_teaches_every_part(tiny_model: Callable[..., Sam], samples: Synthetic) -> None:
@@ -108,19 +124,51 @@ def test_validation_measures_what_the_evaluation_measures(tiny_model: Callable[.
     model = tiny_model()
     module = module_of(model)
     loader = whole_batches(samples, image_size=SIZE, batch_size=2)
-    quiet = pl.Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-    )
-    (logged,) = quiet.validate(module, loader, verbose=False)
+    logged = validated(module, loader)
     summary = summarise(evaluate_clicks(model, loader, clicks=(1, 2)))  # type: ignore[arg-type]
-    assert logged.keys() == {"val/miou@1", "val/miou@2", "val/miou@box"}
-    for name, value in logged.items():
-        assert value == pytest.approx(summary[name.removeprefix("val/")], abs=1e-6)
+    mious = {"val/miou@1", "val/miou@2", "val/miou@box"}
+    assert logged.keys() == {*mious, "val/calibration_error", "val/calibration_bias"}
+    for name in mious:
+        assert logged[name] == pytest.approx(summary[name.removeprefix("val/")], abs=1e-6)
     assert summary["miou@box"] > 0
+
+
+CLASSES = ("ellipse", "nucleus", "polygon")
+
+
+def test_a_class_head_adds_its_loss_and_learns(tiny_model: Callable[..., Sam], samples: Synthetic) -> None:
+    batch = batch_of(samples)
+    plain, _ = loss_and_gradients(module_of(tiny_model()), batch)
+    model = tiny_model()
+    add_class_head(model, CLASSES)
+    module, logged = module_of(model), {}
+    module.log_dict = lambda values, **_: logged.update(values)  # type: ignore[method-assign]
+    loss, gradients = loss_and_gradients(module, batch)
+    assert logged["train/class"] == pytest.approx(math.log(3), abs=0.3)  # it guesses
+    torch.testing.assert_close(loss, plain + logged["train/class"])
+    assert all(gradients[f"mask_decoder.class_head.mlp.layers.{layer}.weight"].any() for layer in (0, 1))
+    one = [batch_of([sample]) for sample in samples]  # type: ignore[arg-type]
+    module.loss = replace(module.loss, class_weight=0.0)
+    assert not any(
+        gradient.any() for name, gradient in loss_and_gradients(module, one[0])[1].items() if "class_head" in name
+    )
+
+
+def test_validation_counts_how_often_the_class_is_told(tiny_model: Callable[..., Sam], samples: Synthetic) -> None:
+    model = tiny_model()
+    add_class_head(model, CLASSES)
+    loader = whole_batches(samples, image_size=SIZE, batch_size=2)
+    logged = validated(module_of(model), loader)
+    summary = summarise(evaluate_clicks(model, loader, clicks=(1, 2)))  # type: ignore[arg-type]
+    for prompt in ("1", "2", "box"):
+        assert logged[f"val/class_accuracy@{prompt}"] == pytest.approx(summary[f"class_accuracy@{prompt}"], abs=1e-6)
+
+
+def test_an_object_of_an_unknown_class_is_refused(tiny_model: Callable[..., Sam], samples: Synthetic) -> None:
+    model = tiny_model()
+    add_class_head(model, ["polygon"])
+    with pytest.raises(ValueError, match=r"\(polygon\), but synthetic_00000 has ellipse"):
+        module_of(model).training_step(batch_of(samples), 0)
 
 
 def test_a_checkpoint_keeps_the_config(tiny_model: Callable[..., Sam]) -> None:

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
 from sam_ft.checkpoints import read_state_dict
-from sam_ft.lightning import FitResult, Recipe, fitting
+from sam_ft.lightning import FitResult, Recipe, training
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.plateau import LowerOnPlateau, lower_on_plateau
 from sam_ft.lightning.schedules import Cosine, Plateau
@@ -93,10 +93,10 @@ def test_a_resumed_training_has_the_lowered_rate_and_goes_on_counting(
     taught = replace(taught, optimiser=replace(taught.optimiser, warmup=0, schedule=schedule))
     monkeypatch.setattr(LowerOnPlateau, "on_validation_end", counted)  # whether such a short training rises is chance
     whole = quick_fit(tmp_path / "whole", recipe=taught, max_steps=6, val_check_interval=1)
-    early_stopping = fitting.early_stopping
-    monkeypatch.setattr(fitting, "early_stopping", lambda **kw: [*early_stopping(**kw), Stop()])
+    early_stopping = training.early_stopping
+    monkeypatch.setattr(training, "early_stopping", lambda **kw: [*early_stopping(**kw), Stop()])
     stopped = quick_fit(tmp_path / "run", recipe=taught, max_steps=6, val_check_interval=1)
-    monkeypatch.setattr(fitting, "early_stopping", early_stopping)
+    monkeypatch.setattr(training, "early_stopping", early_stopping)
     assert stopped.num_steps == 3 and rate_of(stopped) == pytest.approx(0.5e-2)
     resumed = quick_fit(
         tmp_path / "run", recipe=taught, max_steps=6, val_check_interval=1, resume=stopped.last_checkpoint

@@ -216,8 +216,8 @@ def test_padded_objects_may_hold_anything():
 
 def test_parts_are_averaged_each_by_itself():
     valid = torch.tensor([[True, False]])
-    parts = LossParts(*(torch.tensor([[value, 99.0]]) for value in (1.0, 2.0, 3.0, 4.0, 5.0)))
-    assert [part.item() for part in vars(parts.mean_over_images(valid)).values()] == [1, 2, 3, 4, 5]
+    parts = LossParts(*(torch.tensor([[value, 99.0]]) for value in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)))
+    assert [part.item() for part in vars(parts.mean_over_images(valid)).values()] == [1, 2, 3, 4, 5, 6]
 
 
 def test_sum_over_micro_batches_is_the_loss_of_the_whole_step():
@@ -259,3 +259,32 @@ def test_image_of_padded_objects_alone_adds_no_gradient(prediction, targets):
     )
     alone = sam_loss()(first, targets[:1], all_of(first)).mean_over_images(valid[:1]).total
     torch.testing.assert_close(total, alone / 2)
+
+
+def test_the_class_is_taught_for_the_mask_that_is_taught(prediction, targets):
+    class_logits = torch.randn(B, N, M, 4, requires_grad=True)
+    classes = torch.randint(4, (B, N))
+    classed = replace(prediction, class_logits=class_logits)
+    loss = replace(sam_loss(), class_weight=3.0)
+    parts = loss(classed, targets, all_of(prediction), classes=classes)
+    best = mask_losses(prediction, targets).argmin(dim=-1)
+    for b in range(B):
+        for n in range(N):
+            surprise = -class_logits[b, n, best[b, n]].log_softmax(dim=-1)[classes[b, n]]
+            torch.testing.assert_close(parts.classes[b, n], surprise)
+    plain = sam_loss()(prediction, targets, all_of(prediction))
+    torch.testing.assert_close(parts.total, plain.total + 3 * parts.classes)
+    parts.total.sum().backward()
+    taught = class_logits.grad.abs().sum(dim=-1) > 0  # (B, N, M)
+    assert torch.equal(taught, torch.nn.functional.one_hot(best, M).bool())
+
+
+def test_without_class_logits_or_classes_there_is_no_class_loss(prediction, targets):
+    classed = replace(prediction, class_logits=torch.randn(B, N, M, 4))
+    assert not sam_loss()(classed, targets, all_of(prediction)).classes.any()
+    assert not sam_loss()(prediction, targets, all_of(prediction), classes=torch.zeros(B, N).long()).classes.any()
+
+
+def test_a_negative_class_weight_is_refused():
+    with pytest.raises(ValueError, match="`class_weight`"):
+        SegmentationLoss(class_weight=-1.0)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sam_ft.masks.areas import mask_areas
 
@@ -19,3 +20,10 @@ def test_views_are_counted_as_they_are_seen() -> None:
     assert torch.equal(mask_areas(seen), seen.sum(dim=(-2, -1)))
     expanded = masks[:1].expand(3, -1, -1)
     assert torch.equal(mask_areas(expanded), expanded.sum(dim=(-2, -1)))
+
+
+def test_imagined_masks_have_areas_of_the_right_shape() -> None:
+    """The estimate of a step's memory runs on tensors without content."""
+    with FakeTensorMode():
+        areas = mask_areas(torch.zeros(2, 3, 4, 5, dtype=torch.bool))
+    assert areas.shape == (2, 3) and areas.dtype == torch.int64

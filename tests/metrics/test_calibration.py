@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sam_ft.metrics.calibration import calibration
+from sam_ft.metrics.calibration import bin_sums, calibration, calibration_of
 
 
 def test_bins_hold_the_means_of_their_masks() -> None:
@@ -40,3 +40,13 @@ def test_predictions_outside_their_range_count_for_the_outermost_bins() -> None:
 def test_what_cannot_be_compared_is_refused(shapes: tuple[tuple[int, ...], ...]) -> None:
     with pytest.raises(ValueError, match="Expected"):
         calibration(*(torch.zeros(shape) for shape in shapes))
+
+
+def test_sums_of_parts_added_up_are_the_whole() -> None:
+    predicted, actual = torch.rand(2, 70, generator=torch.Generator().manual_seed(0)).unbind()
+    parts = [bin_sums(predicted[part], actual[part]) for part in (slice(0, 9), slice(9, 9), slice(9, None))]
+    together = calibration_of(torch.stack(parts).sum(dim=0))
+    whole = calibration(predicted, actual)
+    assert [each.count for each in together.bins] == [each.count for each in whole.bins]
+    assert (together.error, together.bias) == pytest.approx((whole.error, whole.bias))
+    assert parts[1].shape == (3, 10) and not parts[1].any()

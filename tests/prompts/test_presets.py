@@ -52,7 +52,7 @@ def test_micro_sam_is_eight_rounds_of_pairs():
 def test_sam_med2d_is_nine_rounds_that_replace_their_clicks():
     preset = sam_med2d()
     assert preset.num_rounds == 9 and preset.clicks.counts == (1, 3, 5, 9)
-    assert preset.first.box_noise == ShiftNoise(share=0.5, cap_px=20.0)
+    assert preset.first.box_noise == ShiftNoise(share=0.5, cap_px=20.0) and preset.first.same_for_all
     assert not preset.feedback.keeps_prompts and not preset.feedback.as_probabilities
     assert sam_med2d(with_quirks=True).feedback.as_probabilities
 

@@ -17,6 +17,7 @@ from sam_ft.prompts.presets import (
     InteractivePreset,
     Mixture,
     box_only,
+    hq,
     mask_refine,
     medsam,
     micro_sam,
@@ -111,6 +112,16 @@ def test_other_mask_only_round_is_uniform_over_the_eight_places_before_a_click(s
     places = Counter(plan_rounds(sam_paper().rounds, generator).index(False) for _ in range(4000))
     assert set(places) == set(range(8))
     assert chisquare([places[place] for place in range(8)]).pvalue > 0.01
+
+
+def test_other_mask_only_round_of_sam_med2d_is_uniform_over_the_six_places_after_a_click(seeded):
+    """Its code draws an index from 1 to 6 of the eight rounds after the first; the last is on the mask alone too."""
+    generator = seeded()
+    plans = [plan_rounds(sam_med2d().rounds, generator) for _ in range(4000)]
+    assert all(len(plan) == 8 and plan.count(False) == 2 and not plan[-1] for plan in plans)
+    places = Counter(plan.index(False) for plan in plans)
+    assert set(places) == set(range(1, 7))
+    assert chisquare([places[place] for place in range(1, 7)]).pvalue > 0.01
 
 
 @pytest.mark.parametrize("clicks, mask_only", [(0, 0), (0, 1), (3, 0), (3, 1), (2, 4)])
@@ -296,6 +307,15 @@ def test_sam_med2d_replaces_the_clicks_and_asks_for_three_masks_in_every_round(m
         assert torch.equal(answer.prompts.masks, previous.prediction.low_res_logits[:, :, 1])
 
 
+def test_sam_med2d_begins_with_a_point_or_a_box_for_the_whole_batch(make_truth):
+    with_box = []
+    for seed in range(200):
+        first = simulate(FakeModel(), make_truth(squares()), sam_med2d(), seed=seed)[0].prompts
+        assert first.has_box.all() or not first.has_box.any()
+        with_box.append(bool(first.has_box.any()))
+    assert binomtest(sum(with_box), len(with_box), 0.5).pvalue > 0.01
+
+
 def test_sam_med2d_with_its_quirks_feeds_back_probabilities(make_truth):
     rounds = simulate(FakeModel(), make_truth(squares()), sam_med2d(with_quirks=True))
     assert torch.equal(rounds[1].prompts.masks, rounds[0].prediction.low_res_logits[:, :, 1].sigmoid())
@@ -321,6 +341,23 @@ def test_a_mixture_is_one_of_its_presets_for_each_batch_as_often_as_its_weights_
     lengths = Counter(len(simulate(FakeModel(), make_truth(squares(1, 1)), mixture, seed=seed)) for seed in range(400))
     assert set(lengths) == {1, 3}
     assert binomtest(lengths[3], 400, 0.75).pvalue > 0.01
+
+
+@pytest.mark.parametrize(
+    "preset",
+    [
+        sam_paper(),
+        sam_paper(num_clicks=0, num_mask_only=0),
+        micro_sam(),
+        sam_med2d(),
+        hq(),
+        Mixture({"one": box_only(), "three": points_only(num_clicks=2)}, {"one": 1, "three": 3}),
+    ],
+)
+def test_a_preset_knows_the_most_points_of_an_object(preset, make_truth):
+    rounds = [answer for seed in range(8) for answer in simulate(FakeModel(), make_truth(squares()), preset, seed=seed)]
+    counts = [0 if answer.prompts.points is None else answer.prompts.points.shape[2] for answer in rounds]
+    assert max(counts) == preset.num_points
 
 
 @pytest.mark.parametrize(

@@ -95,6 +95,14 @@ def test_evaluate_takes_other_data_another_part_and_plain_weights(sam_ft: Progra
     assert {key for key in summary if key.startswith("miou")} == {"miou@2", "miou@box"}
 
 
+def test_evaluate_fits_the_thresholds_of_the_mask_generator(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", "clicks=[1]", "pictures=0", "thresholds=2")
+    assert done.code == 0, done.err
+    written = json.loads((tmp_path / "eval" / "thresholds.json").read_text())
+    assert written["num_images"] == 2 and 0 <= written["defaults"]["score"] <= written["score"] <= 1
+    assert f"pred_iou_thresh {written['pred_iou_thresh']:g}" in done.out and ", thresholds.json" in done.out
+
+
 def test_weights_beside_the_config_of_their_training_know_their_data(
     sam_ft: Program, run: Path, tmp_path: Path
 ) -> None:
@@ -130,6 +138,7 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
         (["checkpoint=run/best.ckpt", "output=eval", "clicks=[0]"], "such as [1, 3, 5]"),
         (["checkpoint=run/best.ckpt", "output=eval", "batch_size=0"], "batch_size"),
         (["checkpoint=run/best.ckpt", "output=eval", "pictures=many"], "pictures"),
+        (["checkpoint=run/best.ckpt", "output=eval", "thresholds=-1"], "thresholds"),
         (["checkpoint=run/best.ckpt", "output=run/config.yaml"], "run/config.yaml is a file"),
     ],
 )

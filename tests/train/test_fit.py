@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -43,7 +44,15 @@ def files(folder: Path) -> set[str]:
 def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
     done = sam_ft("fit", *synthetic, "output=run")
     assert done.code == 0, done.err
-    names = ["best.ckpt", "last.ckpt", "model.safetensors", "config.yaml", "metrics.csv"]
+    names = [
+        "best.ckpt",
+        "last.ckpt",
+        "model.safetensors",
+        "config.yaml",
+        "metrics.csv",
+        "thresholds.json",
+        "calibration.png",
+    ]
     assert files(tmp_path) == {
         "run",
         "run/pictures",
@@ -60,6 +69,8 @@ def test_fit_trains_and_says_where_everything_is(sam_ft: Program, synthetic: lis
         "mask_decoder",
         "all",
     ]
+    assert "Mask generator, fitted to 1 images" in done.out
+    assert "memory: about " in table and "may not fit" not in table
     assert "sam-ft evaluate checkpoint=run/best.ckpt" in done.out
     assert "miou@box=" in done.err  # the progress bar
     assert load_model("run/model.safetensors").image_size == 64
@@ -85,6 +96,111 @@ def test_lora_trains_from_the_command_line(sam_ft: Program, synthetic: list[str]
     assert evaluated.code == 0, evaluated.err
 
 
+def test_classes_are_taught_and_measured(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
+    done = sam_ft("fit", *synthetic, "data.num_train=6", "classes=auto", "class_weight=0.5", "output=run")
+    assert done.code == 0, done.err
+    assert "Classes: ellipse, nucleus, polygon" in done.out
+    again = sam_ft("fit", *synthetic, "model.weights=run/model.safetensors", "output=again")
+    assert "Classes: ellipse, nucleus, polygon" in again.out
+    other = sam_ft(
+        "fit", *synthetic, "model.weights=run/best.ckpt", "classes=[polygon,nucleus,ellipse]", "output=other"
+    )
+    assert "takes the place of that for ellipse, nucleus, polygon" in other.out
+    measured = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=measured", "pictures=0")
+    assert measured.code == 0 and "class_accuracy@box" in measured.out
+    assert "class accuracy" in (tmp_path / "measured" / "index.html").read_text()
+    foreign = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=measured", "pictures=0", "data=phantoms",
+                     "data.num_train=1", "data.num_val=1", "data.num_test=1", "data.image_size=64")  # fmt: skip
+    assert foreign.code == 0 and "does not know the classes" in foreign.out
+
+
+SEMANTIC = [
+    "data=synthetic",
+    "data.num_train=4",
+    "data.num_val=2",
+    "data.num_test=2",
+    "data.image_size=64",
+    "task=semantic",
+    "model.image_size=64",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=1",
+    "monitoring.wandb=disabled",
+]
+
+
+def test_semantic_segmentation_trains_resumes_and_is_measured(sam_ft: Program, tmp_path: Path) -> None:
+    done = sam_ft("fit", *SEMANTIC, "adapt=lora", "optimiser.ema=0.9", "monitoring.pictures=1", "output=run")
+    assert done.code == 0, done.err
+    assert "Classes: background, ellipse, nucleus, polygon" in done.out
+    assert " classes of pixels; " in done.out
+    assert "Best validation miou: " in done.out
+    assert (tmp_path / "run" / "pictures" / "step_000001.png").is_file()
+    assert (tmp_path / "run" / "adapter").is_dir()
+    assert load_model("run/model.safetensors").pixel_class_names == ("background", "ellipse", "nucleus", "polygon")
+    same = [*SEMANTIC, "adapt=lora", "optimiser.ema=0.9", "trainer.max_steps=2", "resume=run/last.ckpt"]
+    longer = sam_ft("fit", *same)
+    assert longer.code == 0, longer.err
+    assert "Done after 2 steps" in longer.out
+    assert "give the same classes" in one_line(sam_ft("fit", *same, "classes=[polygon,ellipse,nucleus]"))
+    command = longer.out.strip().rpartition("Measure it: sam-ft ")[2].split()
+    measured = sam_ft(*command)
+    assert measured.code == 0, measured.err
+    summary = json.loads((tmp_path / "run" / "evaluation" / "summary.json").read_text())
+    assert 0 <= summary["miou"] <= 1 and summary["num_pixels"] == 2 * 64 * 64
+    assert f"{summary['miou']:.4f}" in measured.out
+    files = ["confusion.csv", "index.html", "summary.json"]
+    assert sorted(path.name for path in (tmp_path / "run" / "evaluation").iterdir()) == files
+    assert "thresholds=0" in one_line(sam_ft(*command, "thresholds=2"))
+
+
+def test_the_head_of_another_task_gives_way(sam_ft: Program, synthetic: list[str]) -> None:
+    assert sam_ft("fit", *SEMANTIC, "monitoring.pictures=0", "output=run").code == 0
+    prompted = sam_ft("fit", *synthetic, "data.num_train=6", "model.weights=run/best.ckpt", "classes=auto", "output=b")
+    assert "The head for background, ellipse, nucleus, polygon is left out" in prompted.out
+    model = load_model("b/best.ckpt")
+    assert model.pixel_class_names == () and model.class_names == ("ellipse", "nucleus", "polygon")
+
+
+@pytest.mark.parametrize(
+    "overrides, expected",
+    [
+        (["classes=null"], ["`classes`", "know none"]),
+        (["adapt=hq"], ["`adapt` other than hq"]),
+        (["memory.checkpoint_rounds=true"], ["`checkpoint_rounds`", "no rounds of prompts"]),
+        (["compile=sometimes"], ["`compile`", "'sometimes'"]),
+        (["classes=[polygon]"], ["polygon", "the validation part", "ellipse"]),
+        (["monitoring.metric=miou@1"], ["miou, pixel_accuracy", "miou@1"]),
+        (["loss=sam"], ["task=semantic", "sam_loss"]),
+        (["class_weight=2"], ["`class_weight`"]),
+        (["task=semantics"], ["prompts, semantic", "Did you mean `semantic`?"]),
+        (["loss.dice_weight=-1"], ["`dice_weight`", "-1"]),
+    ],
+)
+def test_a_mistake_in_a_semantic_training_is_one_line(
+    sam_ft: Program, tmp_path: Path, overrides: list[str], expected: list[str]
+) -> None:
+    message = one_line(sam_ft("fit", *SEMANTIC, "output=run", *overrides))
+    assert all(part in message for part in expected), message
+    assert files(tmp_path) == set()
+
+
+def test_what_does_not_fit_is_trained_nevertheless_and_comes_with_what_would_fit(
+    sam_ft: Program, synthetic: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sam_ft.lightning.memory_advice.room_on", lambda device: 120 * 2**20)
+    done = sam_ft("fit", *synthetic, "monitoring.pictures=0", "prompts=mixture", "output=run")
+    assert done.code == 2 and "num_clicks" in done.err  # no setting of a mixture
+    settings = [override for override in synthetic if not override.startswith("prompts.")]
+    done = sam_ft("fit", *settings, "monitoring.pictures=0", "prompts=sam_med2d", "output=run")
+    assert done.code == 0, done.err
+    assert "This may not fit. What each of these makes of it:" in done.out
+    assert "prompts.num_clicks" not in done.out  # no setting of this preset
+    enough = done.out.partition("Enough: ")[2].partition(", with")[0].split()
+    assert enough == ["memory.checkpoint_rounds=true"]
+    done = sam_ft("fit", *settings, "monitoring.pictures=0", "prompts=sam_med2d", *enough, "output=fits")
+    assert done.code == 0 and "may not fit" not in done.out
+
+
 def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:
     done = sam_ft("fit", *synthetic, "data.num_test=0", "monitoring.pictures=0")
     assert done.code == 0, done.err
@@ -102,7 +218,7 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["trainer.max_stepz=3"], ["`trainer.max_stepz`", "`trainer.max_steps`"]),
         (["modle.image_size=64"], ["Did you mean `model`?"]),
         (["model=vit_bb"], ["vit_b, vit_h, vit_l, vit_tiny"]),
-        (["data=nifty"], ["brain, image_mask, nifti, phantoms, synthetic", "Did you mean `nifti`?"]),
+        (["data=nifty"], ["brain, image_mask, nifti, phantoms, semantic_maps, synthetic", "Did you mean `nifti`?"]),
         (["model.image_size=60"], ["multiple of 16", "60"]),
         (["model.image_size=big"], ["model.image_size", "'big'"]),
         (["model.weights=nowhere.pth"], ["nowhere.pth"]),
@@ -121,7 +237,14 @@ def test_what_is_printed_at_the_end_is_there_and_runs(sam_ft: Program, synthetic
         (["+trainer.max_stepz=3"], ["max_stepz"]),
         (["trainer.val_check_interval=5"], ["val_check_interval=5"]),
         (["optimiser.lr=fast"], ["optimiser"]),
+        (["classes=ellipse"], ["`classes`", "auto", "'ellipse'"]),
+        (["classes=[a,a]"], ["once", "a, a"]),
+        (["classes=[polygon]"], ["polygon", "the validation part", "ellipse"]),
+        (["class_weight=-1"], ["`class_weight`", "-1"]),
         (["seed=-1"], ["`seed`"]),
+        (["compile=sometimes"], ["`compile`", "'sometimes'"]),
+        (["memory.checkpoint_blocks=sometimes"], ["`checkpoint_blocks`", "'sometimes'"]),
+        (["trainer.accumulate_grad_batches=0"], ["`trainer.accumulate_grad_batches`", "at least 1"]),
         (["prompts.num_clicks=1.5"], ["`num_clicks`", "1.5"]),
         (["optimiser.betas=[0.9]"], ["`betas`", "[0.9]"]),
         (["loader.max_objects=null"], ["`max_objects`", "None"]),
@@ -149,7 +272,7 @@ def test_help_tells_every_setting(sam_ft: Program, tmp_path: Path, command: str)
 def test_data_must_be_chosen_and_located(sam_ft: Program, tmp_path: Path) -> None:
     for arguments in ([], ["data.images=a.nii.gz"]):
         line = one_line(sam_ft("fit", *arguments))
-        assert "add data=NAME, one of brain, image_mask, nifti, phantoms, synthetic" in line
+        assert "add data=NAME, one of brain, image_mask, nifti, phantoms, semantic_maps, synthetic" in line
     assert "data.images=... data.labels=..." in one_line(sam_ft("fit", "data=nifti"))
     assert files(tmp_path) == set()
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from sam_ft.checks import expect_whole_number
 from sam_ft.files import atomic_write, write_json
 from sam_ft.models.adapt.freeze import known_parts
+from sam_ft.models.sam.heads import without_heads
 from sam_ft.models.sam.model import Sam
 from sam_ft.optional import require
 
@@ -177,9 +178,14 @@ def save_adapter(model: Sam, folder: str | Path) -> None:
     peft = require("peft", extra="peft")
     if not has_lora(model):
         raise ValueError("Expected a model with LoRA, but it has none: it may be merged already.")
-    parts = [name for name, part in model.named_children() if all(p.requires_grad for p in part.parameters())]
+    parts = [
+        name
+        for name, part in model.named_children()
+        if name != "image_encoder" and any(p.requires_grad for p in part.parameters())
+    ]
     weights = dict(peft.get_peft_model_state_dict(model, adapter_name=_ADAPTER))
-    weights |= {name: tensor for name, tensor in model.state_dict().items() if name.partition(".")[0] in parts}
+    plain = without_heads(model.state_dict())  # the original SAM has no place for heads
+    weights |= {name: tensor for name, tensor in plain.items() if name.partition(".")[0] in parts}
     portable = {_PEFT_PREFIX + name: tensor.detach().cpu().contiguous() for name, tensor in weights.items()}
     with atomic_write(Path(folder) / "adapter_model.safetensors") as path:
         save_file(portable, path, metadata={"format": "pt"})

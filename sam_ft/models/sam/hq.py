@@ -52,6 +52,7 @@ class HqMaskDecoder(MaskDecoder):
         nn.Module.__init__(self)  # not MaskDecoder's: these layers are there already
         for name, layer in decoder.named_children():
             self.add_module(name, layer)
+        self.class_head, self.semantic_head = decoder.class_head, decoder.semantic_head
         width = decoder.iou_token.embedding_dim
         self.hf_token = nn.Embedding(1, width)
         self.hf_mlp = HeadMLP(width, width, width, width // 8)
@@ -90,7 +91,7 @@ class HqMaskDecoder(MaskDecoder):
             )
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight, self.hf_token.weight])  # (6, C)
         tokens, image = self._attend(output_tokens, features, image_pe, prompts)
-        kernels, confidence = self._answers(tokens, multimask_output)
+        kernels = self._kernels(tokens, multimask_output)
         upscaled = self._upscaled(image)  # (B, N, h * w * 16, C / 8)
         size = (features.shape[2], features.shape[3])
         detail = self.embedding_encoder(features) + self.compress_vit_feat(high_resolution[0])  # (B, C / 8, 4 h, 4 w)
@@ -98,9 +99,7 @@ class HqMaskDecoder(MaskDecoder):
         own = own.unflatten(0, tokens.shape[:2]) + detail[:, None]  # (B, N, C / 8, 4 h, 4 w)
         kernel = self.hf_mlp(tokens[:, :, len(output_tokens) - 1])  # (B, N, C / 8)
         high_quality = torch.einsum("bnchw,bnc->bnhw", own, kernel)[:, :, None]  # (B, N, 1, 4 h, 4 w)
-        return MaskPrediction(
-            low_res_logits=in_place(upscaled @ kernels, size) + high_quality, iou_predictions=confidence
-        )
+        return self._prediction(in_place(upscaled @ kernels, size) + high_quality, tokens, multimask_output)
 
 
 def add_high_quality(model: Sam) -> None:

@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
 
 from sam_ft.models import windows
 from sam_ft.models.layers import FeedForward, LayerNorm2d
@@ -39,6 +40,7 @@ class ImageEncoder(nn.Module):
                 f"Expected `global_attention_blocks` between 0 and {depth - 1}, but got {global_attention_blocks}."
             )
         self.image_size = image_size
+        self.checkpoint_blocks = False  # for a gradient: keep only each block's input, and compute the block again
         grid_size = image_size // patch_size
         self.patch_embed = PatchEmbedding(patch_size, width)
         self.pos_embed = nn.Parameter(nn.init.trunc_normal_(torch.empty(1, grid_size, grid_size, width), std=0.02))
@@ -91,7 +93,7 @@ class ImageEncoder(nn.Module):
 
     def _through(self, begin: int, end: int, x: Tensor) -> Tensor:
         for block in self.blocks[begin:end]:
-            x = block(x)
+            x = checkpoint(block, x, use_reentrant=False) if self.checkpoint_blocks else block(x)
         return x  # (B, h, w, C)
 
     def _finish(self, x: Tensor) -> Tensor:

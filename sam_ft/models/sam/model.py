@@ -27,6 +27,16 @@ class Sam(nn.Module):
         features, early = self.image_encoder.with_early_features(images)
         return ImageEmbedding(features=features, high_resolution=(early,))
 
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes of prompted masks that the model knows; none without a class head."""
+        return () if self.mask_decoder.class_head is None else self.mask_decoder.class_head.names
+
+    @property
+    def pixel_class_names(self) -> tuple[str, ...]:
+        """The classes of pixels without prompts, the background first; none without a semantic head."""
+        return () if self.mask_decoder.semantic_head is None else self.mask_decoder.semantic_head.names
+
     def decode(self, embedding: ImageEmbedding, prompts: Prompts, *, multimask_output: bool | None) -> MaskPrediction:
         """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
         return self.mask_decoder(
@@ -35,4 +45,16 @@ class Sam(nn.Module):
             self.prompt_encoder(prompts),
             multimask_output=multimask_output,
             high_resolution=embedding.high_resolution,
+        )
+
+    def classify_pixels(self, embedding: ImageEmbedding) -> Tensor:
+        """A class for each pixel, without prompts: (B, K, 4 h, 4 w) logits, to be compared by softmax.
+
+        Raises:
+            ValueError: the model has no semantic head.
+        """
+        return self.mask_decoder.classify_pixels(
+            embedding.features,
+            self.prompt_encoder.image_pe(),
+            self.prompt_encoder.without_prompts(len(embedding.features)),
         )

@@ -8,6 +8,7 @@ import torch
 
 from sam_ft.models.mask_decoder import MaskDecoder
 from sam_ft.models.prompt_encoder import PromptEncoder
+from sam_ft.models.sam.heads import without_heads
 from sam_ft.models.sam.hq import is_high_quality
 from sam_ft.models.sam.image_encoder import ImageEncoder
 from sam_ft.models.sam.model import Sam
@@ -121,6 +122,6 @@ def _shapes(model: Sam) -> dict[str, torch.Size]:
     """The shape of each weight of the SAM itself that does not depend on the image size."""
     return {
         name: tensor.shape
-        for name, tensor in model.state_dict().items()
+        for name, tensor in without_heads(model.state_dict()).items()
         if "pos" not in name.rpartition(".")[2] and ".adapter." not in name and not is_high_quality(name)
     }

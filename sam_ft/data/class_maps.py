@@ -1,0 +1,55 @@
+"""From objects to one class for each pixel."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from sam_ft.data.classes import expect_known_classes
+from sam_ft.masks.areas import mask_areas
+from sam_ft.types import Batch, Sample
+
+IGNORED = -1
+"""A pixel whose class nobody knows: it is neither taught nor measured."""
+
+
+def class_map(sample: Sample, class_names: Sequence[str]) -> Tensor:
+    """The class of each pixel of the source: (H, W) int64, an index into `class_names`, or `IGNORED`.
+
+    What belongs to no object is of the first class, the background; a pixel of several objects is of the smallest.
+
+    Raises:
+        ValueError: an object is of none of the classes.
+    """
+    return _painted(sample.masks, sample, class_names, ignored=sample.ignored)
+
+
+def class_maps(batch: Batch, class_names: Sequence[str]) -> Tensor:
+    """The same in the model's frame: (B, S, S) int64 on the batch's device; the padding counts as background.
+
+    Raises:
+        ValueError: an object is of none of the classes.
+    """
+    return torch.stack(
+        [
+            _painted(
+                batch.masks[row, : len(sample.class_names)],
+                sample,
+                class_names,
+                ignored=None if batch.ignored is None else batch.ignored[row],
+            )
+            for row, sample in enumerate(batch.samples)
+        ]
+    )
+
+
+def _painted(masks: Tensor, sample: Sample, class_names: Sequence[str], *, ignored: Tensor | None) -> Tensor:
+    """The objects painted over each other, the largest first: (N, h, w) bool -> (h, w) int64."""
+    expect_known_classes(sample.class_names, class_names, where=sample.name)
+    numbers = [class_names.index(name) for name in sample.class_names]
+    painted = torch.zeros(masks.shape[1:], dtype=torch.int64, device=masks.device)
+    for index in mask_areas(masks).argsort(descending=True, stable=True).tolist():
+        painted.masked_fill_(masks[index], numbers[index])
+    return painted if ignored is None else painted.masked_fill(ignored, IGNORED)

@@ -1,0 +1,104 @@
+"""What of an imagined training step comes behind the image encoder: rounds of prompts, or the classes of all pixels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from sam_ft.lightning.fitting import Recipe
+from sam_ft.lightning.memory_watch import MemoryWatch
+from sam_ft.lightning.semantic_fitting import SemanticRecipe
+from sam_ft.losses.semantic import class_shares
+from sam_ft.models.sam.model import Sam
+from sam_ft.prompts.presets import InteractivePreset, PromptPreset
+from sam_ft.prompts.sampling import low_resolution
+from sam_ft.types import FOREGROUND, ImageEmbedding, Prompts
+
+
+@dataclass(frozen=True)
+class Imagined:
+    """The loss, and the bytes of what would be kept for its gradient and was not run."""
+
+    loss: Tensor
+    not_run: int = 0
+
+
+def imagined_rounds(
+    recipe: Recipe, model: Sam, embedding: ImageEmbedding, *, truth: Tensor, watch: MemoryWatch
+) -> Imagined:
+    """The mean loss of the first two rounds and the last one; what lies between grows evenly with the clicks.
+
+    Args:
+        recipe: says which rounds.
+        model: decodes.
+        embedding: of B images.
+        truth: (B, N, S, S) bool.
+        watch: counts what is kept.
+    """
+    preset, size = _longest(recipe.prompts), 4 * embedding.features.shape[-1]
+    decode = recipe.memory.decoder(model.decode, embedding)
+    targets, last = low_resolution(truth, size), preset.num_rounds - 1
+    classes = truth.new_zeros(truth.shape[:2], dtype=torch.int64) if model.class_names else None
+    generator = torch.Generator(device=truth.device)
+    losses, kept = [], []
+    logits = torch.zeros_like(targets, dtype=torch.float32) if preset.first.mask_probability else None
+    for number in sorted({0, min(1, last), last}):
+        before = watch.live
+        prompts = _prompts(preset, number, truth=truth, logits=logits)
+        prediction = decode(prompts, _multimask_output(preset, number))
+        candidates = torch.ones_like(prediction.iou_predictions, dtype=torch.bool)
+        parts = recipe.loss(prediction, targets, candidates, classes=classes, generator=generator)
+        losses.append(parts.total.mean())
+        logits = prediction.low_res_logits[:, :, 0].detach().clone()  # (B, N, h, w)
+        kept.append(watch.live - before)
+    not_run = (last - 2) * (kept[1] + kept[-1]) // 2 if last > 2 else 0
+    return Imagined(torch.stack(losses).mean(), not_run)
+
+
+def imagined_pixels(recipe: SemanticRecipe, model: Sam, embedding: ImageEmbedding) -> Imagined:
+    """The loss of the classes of all pixels."""
+    labels = torch.zeros(
+        len(embedding.features), model.image_size, model.image_size, dtype=torch.int64, device=embedding.features.device
+    )
+    logits = model.classify_pixels(embedding)  # (B, K, h, w)
+    shares = class_shares(labels, num_classes=logits.shape[1], size=logits.shape[-1])
+    return Imagined(recipe.loss(logits, shares).total)
+
+
+def _longest(preset: PromptPreset) -> InteractivePreset:
+    """The preset itself; of a mixture the one with the most rounds."""
+    if isinstance(preset, InteractivePreset):
+        return preset
+    drawn = [each for name, each in preset.presets.items() if preset.weights[name] > 0]
+    return max(drawn, key=lambda each: each.num_rounds)
+
+
+def _prompts(preset: InteractivePreset, number: int, *, truth: Tensor, logits: Tensor | None) -> Prompts:
+    """The most prompts that a round may have: all clicks come as early as they can."""
+    batch, objects, device = truth.shape[0], truth.shape[1], truth.device
+    new = max(preset.clicks.counts) * (2 if preset.clicks.in_pairs else 1)
+    num_clicks = min(number, preset.rounds.num_clicks)
+    keeps = preset.feedback.keeps_prompts or number == 0
+    num_points = preset.first.num_points + num_clicks * new if keeps else new
+    with torch.no_grad():
+        if logits is not None and number:  # the look at the errors, at the size of the frame
+            F.interpolate(logits.float(), size=truth.shape[-2:], mode="bilinear", align_corners=False) > 0  # noqa: B015
+    return Prompts(
+        points=torch.empty(batch, objects, num_points, 2, device=device),
+        labels=torch.full((batch, objects, num_points), FOREGROUND, device=device),
+        boxes=torch.empty(batch, objects, 4, device=device) if keeps else None,
+        has_box=torch.ones(batch, objects, dtype=torch.bool, device=device) if keeps else None,
+        masks=logits,
+        has_mask=None if logits is None else torch.ones(batch, objects, dtype=torch.bool, device=device),
+    )
+
+
+def _multimask_output(preset: InteractivePreset, number: int) -> bool | None:
+    """How many masks a round asks for, at the most; see `sam_ft.prompts.simulation`."""
+    if number > 0:
+        return "clicks" in preset.ambiguous
+    is_ambiguous = [kind in preset.ambiguous for kind in ("point", "box", "mask")]
+    return True if all(is_ambiguous[:2]) else None if any(is_ambiguous) else False

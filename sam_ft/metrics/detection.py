@@ -1,0 +1,92 @@
+"""How well a set of masks finds the objects of an image: neither missed, nor invented, nor found twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+
+IOU_THRESHOLDS = tuple(percent / 100 for percent in range(50, 100, 5))
+"""0.5, 0.55, ..., 0.95: COCO's."""
+
+Pair = tuple[float, int, int]
+"""IoU, mask, object."""
+
+
+def mask_ious(masks: Tensor, targets: Tensor) -> Tensor:
+    """The IoU of every mask with every object.
+
+    Args:
+        masks: `(K, H, W)` bool.
+        targets: `(N, H, W)` bool.
+
+    Returns:
+        `(K, N)` float32; 0 where both are empty.
+
+    Raises:
+        ValueError: either is not bool, or the sizes differ.
+    """
+    if masks.dtype != torch.bool or targets.dtype != torch.bool or masks.shape[1:] != targets.shape[1:]:
+        raise ValueError(
+            f"Expected `masks` (K, H, W) and `targets` (N, H, W) of bool, but got {tuple(masks.shape)} of "
+            f"{masks.dtype} and {tuple(targets.shape)} of {targets.dtype}."
+        )
+    first, second = masks.flatten(1).float(), targets.flatten(1).float()
+    shared = first @ second.T  # (K, N)
+    union = first.sum(dim=1)[:, None] + second.sum(dim=1) - shared
+    return shared / union.clamp(min=1)
+
+
+def overlapping_pairs(ious: Tensor, *, least: float = IOU_THRESHOLDS[0]) -> list[Pair]:
+    """The pairs whose IoU is at least `least`, the largest first; of equals, in the order of masks and objects.
+
+    Args:
+        ious: `(K, N)`, of K masks with N objects.
+        least: smaller ones are left out.
+    """
+    rows, columns = (ious >= least).nonzero(as_tuple=True)
+    pairs = zip(ious[rows, columns].tolist(), rows.tolist(), columns.tolist(), strict=True)
+    return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
+
+
+def greedy_matches(pairs: Iterable[Pair]) -> list[float]:
+    """The IoUs of a one-to-one matching: always the best pair of which neither is taken.
+
+    Those of at least some threshold are the matching at that threshold, so that one walk serves all thresholds.
+
+    Args:
+        pairs: the largest IoU first, as `overlapping_pairs` gives them.
+
+    Returns:
+        The largest first.
+    """
+    masks, objects, matched = set(), set(), []
+    for iou, mask, target in pairs:
+        if mask not in masks and target not in objects:
+            masks.add(mask)
+            objects.add(target)
+            matched.append(iou)
+    return matched
+
+
+def detection_accuracy(matched_ious: Sequence[float], *, num_masks: int, num_objects: int) -> float:
+    """The mean over `IOU_THRESHOLDS` of TP / (TP + FP + FN).
+
+    Also called mean segmentation accuracy (mSA). A matched pair is a true positive where its IoU reaches the
+    threshold; every other mask is a false positive, every other object a false negative.
+
+    Args:
+        matched_ious: of a one-to-one matching.
+        num_masks: how many masks there are.
+        num_objects: how many objects there are.
+
+    Returns:
+        0 to 1; 1 where there are neither masks nor objects.
+
+    Source: Caicedo et al. 2019 (Data Science Bowl 2018); micro-sam's evaluation.
+    """
+    if num_masks + num_objects == 0:
+        return 1.0
+    hits = [sum(iou >= threshold for iou in matched_ious) for threshold in IOU_THRESHOLDS]
+    return sum(count / (num_masks + num_objects - count) for count in hits) / len(hits)

@@ -1,0 +1,70 @@
+from __future__ import annotations
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from sam_ft.evaluation.records import MaskRecord, summarise, summarise_by_class, write_records, write_summary
+
+
+def record(*, image: str, index: int, name: str, iou: float, num_clicks: int = 1) -> MaskRecord:
+    return MaskRecord(
+        image=image,
+        object_index=index,
+        class_name=name,
+        area_px=9,
+        prompt="click" if num_clicks else "box",
+        num_clicks=num_clicks,
+        iou=iou,
+        predicted_iou=0.5,
+        points=((1, 2.5),) if num_clicks else (),
+        labels=(1,) if num_clicks else (),
+        box=None if num_clicks else (0, 0, 2, 2),
+    )
+
+
+RECORDS = [
+    record(image="a", index=0, name="cord", iou=0.5, num_clicks=0),
+    record(image="a", index=0, name="cord", iou=0.25),
+    record(image="a", index=1, name="cord", iou=0.75),
+    record(image="b", index=0, name="lesion", iou=1.0),
+]
+
+
+def test_the_mean_is_over_masks_and_not_over_images() -> None:
+    expected = {"miou@1": pytest.approx(2 / 3), "miou@box": 0.5, "num_masks": 3, "num_images": 2}
+    assert summarise(RECORDS) == expected
+    assert list(summarise(RECORDS)) == list(expected)
+
+
+def test_classes_are_summarised_apart() -> None:
+    by_class = summarise_by_class(RECORDS)
+    assert by_class["cord"] == {"miou@1": 0.5, "miou@box": 0.5, "num_masks": 2, "num_images": 1}
+    assert by_class["lesion"] == {"miou@1": 1.0, "num_masks": 1, "num_images": 1}
+    assert summarise_by_class([]) == {}
+
+
+def test_summary_and_records_come_back_from_their_files(tmp_path: Path) -> None:
+    write_summary(tmp_path / "summary.json", {"before": summarise(RECORDS)})
+    assert json.loads((tmp_path / "summary.json").read_text())["before"] == summarise(RECORDS)
+    write_records(tmp_path / "records.csv", RECORDS)
+    with (tmp_path / "records.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [float(row["iou"]) for row in rows] == [item.iou for item in RECORDS]
+    assert (rows[0]["box"], rows[0]["points"]) == ("0 0 2 2", "")
+    assert (rows[1]["box"], rows[1]["points"]) == ("", "1 2.5 1")
+
+
+def test_class_accuracy_is_the_share_of_masks_by_prompt(tmp_path: Path) -> None:
+    told = ["cord", "lesion", "cord", "lesion"]
+    records = [replace(each, predicted_class=name) for each, name in zip(RECORDS, told, strict=True)]
+    summary = summarise(records)
+    assert summary["class_accuracy@1"] == pytest.approx(2 / 3)
+    assert summary["class_accuracy@box"] == 1.0
+    assert "class_accuracy@1" not in summarise(RECORDS)
+    write_records(tmp_path / "records.csv", records)
+    with (tmp_path / "records.csv").open(newline="") as file:
+        assert [row["predicted_class"] for row in csv.DictReader(file)] == told

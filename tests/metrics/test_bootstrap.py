@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.stats import bootstrap
+
+from sam_ft.metrics.bootstrap import Interval, clustered_interval
+
+
+def test_one_value_per_cluster_gives_the_interval_of_scipy() -> None:
+    values = torch.rand(40, generator=torch.Generator().manual_seed(0), dtype=torch.float64) - 0.4
+    names = [str(number) for number in range(40)]
+    found = clustered_interval(values, names, num_resamples=20_000)
+    expected = bootstrap(
+        (values.numpy(),), np.mean, method="percentile", n_resamples=20_000, rng=np.random.default_rng(0)
+    ).confidence_interval
+    assert found.mean == pytest.approx(values.mean().item())
+    assert (found.low, found.high) == pytest.approx((expected.low, expected.high), abs=0.004)
+
+
+def test_masks_of_one_image_do_not_count_as_independent() -> None:
+    """Every image ten times over: as wide as that of the images themselves, not narrower."""
+    values = torch.rand(30, generator=torch.Generator().manual_seed(0))
+    names = [str(number) for number in range(30)]
+    images = clustered_interval(values, names)
+    masks = clustered_interval(values.repeat_interleave(10), [name for name in names for _ in range(10)])
+    assert (masks.mean, masks.low, masks.high) == pytest.approx((images.mean, images.low, images.high))
+    alone = clustered_interval(values.repeat_interleave(10), [str(number) for number in range(300)])
+    assert alone.high - alone.low < 0.5 * (masks.high - masks.low)
+
+
+def test_the_mean_is_over_the_values_and_not_over_the_clusters() -> None:
+    found = clustered_interval(torch.tensor([1.0, 0.0, 0.0, 0.0]), ["a", "b", "b", "b"])
+    assert found.mean == 0.25
+    assert (found.low, found.high) == (0, 1)  # only a, or only b, may be drawn
+
+
+def test_the_same_seed_gives_the_same_interval_and_another_one_nearly_so() -> None:
+    values, names = torch.rand(50, generator=torch.Generator().manual_seed(0)), [str(number) for number in range(50)]
+    first, again, other = (clustered_interval(values, names, seed=seed) for seed in (0, 0, 1))
+    assert first == again != other
+    assert (first.low, first.high) == pytest.approx((other.low, other.high), abs=0.01)
+
+
+def test_a_single_cluster_has_an_interval_without_extent() -> None:
+    assert clustered_interval(torch.tensor([0.0, 1.0]), ["a", "a"]) == Interval(0.5, 0.5, 0.5)
+
+
+@pytest.mark.parametrize("values, clusters", [([], []), ([1.0], []), ([1.0], ["a", "b"])])
+def test_values_without_clusters_are_refused(values: list[float], clusters: list[str]) -> None:
+    with pytest.raises(ValueError, match="Expected `values`"):
+        clustered_interval(torch.tensor(values), clusters)
