@@ -129,12 +129,16 @@ class Sample:
 
 @dataclass(frozen=True)
 class Batch:
-    """B samples in the model's frame; ragged object counts are padded to the largest N."""
+    """B samples in the model's frame; ragged object counts are padded to the largest N.
+
+    There may be more images than samples: the ones at the end are padding then, without a valid object, and have no
+    part in any mean.
+    """
 
     images: Tensor  # (B, 3, S, S) float, normalised, zero in the padding
     masks: Tensor  # (B, N, S, S) bool
     valid: Tensor  # (B, N) bool: False for padded objects, which cost no loss and change no gradient
-    samples: tuple[Sample, ...]  # the B sources, for measuring at their resolution
+    samples: tuple[Sample, ...]  # the sources, for measuring at their resolution
     ignored: Tensor | None = None  # (B, S, S) bool, as in `Sample`; None where no sample has any
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:

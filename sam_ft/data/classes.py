@@ -27,14 +27,14 @@ def class_names_of(samples: SampleDataset) -> tuple[str, ...]:
 
 
 def class_indices(batch: Batch, class_names: Sequence[str]) -> Tensor:
-    """The class of each object of a batch by its number: (B, N) int64 on the batch's device; 0 for padded objects.
+    """The class of each object of a batch by its number: (B, N) int64 on the batch's device; 0 for padding.
 
     Raises:
         ValueError: an object is of none of the classes; it is named.
     """
     numbers = {name: index for index, name in enumerate(class_names)}
     indices = torch.zeros(batch.masks.shape[:2], dtype=torch.int64)
-    for row, sample in zip(indices, batch.samples, strict=True):
+    for row, sample in zip(indices, batch.samples, strict=False):  # the others are padding
         expect_known_classes(sample.class_names, class_names, where=sample.name)
         row[: len(sample.class_names)] = torch.tensor([numbers[name] for name in sample.class_names], dtype=torch.int64)
     return indices.to(batch.masks.device)

@@ -174,7 +174,7 @@ class SamModule(TaughtModule):
         losses, logged = [], {"pixel": "pixel", "dice": "dice", "iou": "iou"}
         for answer in rounds:
             parts = self.loss(answer.prediction, targets, answer.candidates, classes=classes, generator=generator)
-            losses.append(parts.mean_over_images(batch.valid))
+            losses.append(parts.mean_over_images(batch.valid, num_images=len(batch.samples)))
             if answer.prediction.object_logits is not None:
                 logged["presence"] = "presence"
             if classes is not None:
@@ -183,7 +183,7 @@ class SamModule(TaughtModule):
             **{name: torch.stack([getattr(parts, name) for parts in losses]).mean() for name in vars(losses[0])}
         )
         named = {f"train/{shown}": getattr(mean, name).detach() for name, shown in sorted(logged.items())}
-        self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.images))
+        self.log_dict({"train/loss": mean.total.detach(), **named}, batch_size=len(batch.samples))
         return mean.total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -209,10 +209,10 @@ class SamModule(TaughtModule):
 
 
 def inside_image(batch: Batch) -> Tensor:
-    """Where a frame shows its image and not the padding: (B, 1, S, S) bool."""
+    """Where a frame shows its image and not the padding, nowhere in a padded image: (B, 1, S, S) bool."""
     image_size = batch.images.shape[-1]
-    inside = torch.zeros(len(batch.samples), 1, image_size, image_size, dtype=torch.bool, device=batch.images.device)
-    for row, sample in zip(inside, batch.samples, strict=True):
+    inside = torch.zeros(len(batch.images), 1, image_size, image_size, dtype=torch.bool, device=batch.images.device)
+    for row, sample in zip(inside, batch.samples, strict=False):  # the others are padding
         height, width = Frame((sample.image.shape[0], sample.image.shape[1]), image_size).input_size
         row[:, :height, :width] = True
     return inside

@@ -25,9 +25,11 @@ class LossParts:
     classes: Tensor
     total: Tensor
 
-    def mean_over_images(self, valid: Tensor) -> LossParts:
+    def mean_over_images(self, valid: Tensor, *, num_images: int | None = None) -> LossParts:
         """See `mean_over_images`."""
-        return LossParts(**{name: mean_over_images(part, valid) for name, part in vars(self).items()})
+        return LossParts(
+            **{name: mean_over_images(part, valid, num_images=num_images) for name, part in vars(self).items()}
+        )
 
 
 @dataclass(frozen=True)
@@ -128,15 +130,17 @@ class SegmentationLoss:
         return (1 - self.relaxation) * taught + self.relaxation * evenly
 
 
-def mean_over_images(loss: Tensor, valid: Tensor) -> Tensor:
+def mean_over_images(loss: Tensor, valid: Tensor, *, num_images: int | None = None) -> Tensor:
     """Mean over each image's valid objects, then over the images; an image without objects counts zero.
 
     Args:
         loss: (B, N).
         valid: (B, N) bool.
+        num_images: how many of the B images are no padding; None: all.
 
     Returns:
         A scalar.
     """
     kept = torch.where(valid, loss, 0.0)  # where, not times: a padded object's loss may be anything
-    return (kept.sum(dim=1) / valid.sum(dim=1).clamp(min=1)).mean()
+    of_images = kept.sum(dim=1) / valid.sum(dim=1).clamp(min=1)  # (B,)
+    return of_images.sum() / (len(valid) if num_images is None else num_images)

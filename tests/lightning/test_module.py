@@ -120,6 +120,23 @@ def test_padded_objects_change_neither_loss_nor_gradients(tiny_model: Callable[.
         torch.testing.assert_close(padded_gradients[name], gradient, rtol=1e-4, atol=1e-6)
 
 
+def test_padded_images_change_neither_loss_nor_gradients(tiny_model: Callable[..., Sam], samples: Synthetic) -> None:
+    batch = batch_of(samples)
+    noise = torch.rand(2, *batch.masks.shape[1:]) > 0.5
+    padded = replace(
+        batch,
+        images=torch.cat([batch.images, torch.randn(2, *batch.images.shape[1:])]),
+        masks=torch.cat([batch.masks, noise]),
+        valid=torch.cat([batch.valid, torch.zeros(2, batch.valid.shape[1], dtype=torch.bool)]),
+    )
+    module = module_of(tiny_model())
+    loss, gradients = loss_and_gradients(module, batch)
+    padded_loss, padded_gradients = loss_and_gradients(module, padded)
+    torch.testing.assert_close(padded_loss, loss)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(padded_gradients[name], gradient, rtol=1e-4, atol=1e-6)
+
+
 def test_validation_measures_what_the_evaluation_measures(tiny_model: Callable[..., Sam], samples: Synthetic) -> None:
     model = tiny_model()
     module = module_of(model)

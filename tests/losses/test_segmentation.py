@@ -214,6 +214,12 @@ def test_padded_objects_may_hold_anything():
     assert mean_over_images(loss, valid).item() == 5
 
 
+def test_padded_images_have_no_part_in_the_mean():
+    loss = torch.tensor([[3.0, 5.0], [float("nan"), 7.0]])
+    valid = torch.tensor([[True, True], [False, False]])
+    assert mean_over_images(loss, valid, num_images=1).item() == 4
+
+
 def test_parts_are_averaged_each_by_itself():
     valid = torch.tensor([[True, False]])
     parts = LossParts(*(torch.tensor([[value, 99.0]]) for value in (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)))
