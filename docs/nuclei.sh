@@ -19,10 +19,11 @@ case $prompts in
 esac
 fit=(sam-ft fit experiment=nuclei data.root="$SAM_FT_DATA/nuclei" "${few[@]}" "$@")
 
+export OMP_NUM_THREADS=1 # of each of the two processes
 SECONDS=0
 "${fit[@]}" "${some[@]}" output="$output/1"
 "${fit[@]}" "${some[@]}" output="$output/2" model.weights="$output/1/model.safetensors" model.image_size=256 \
-    optimiser.lr=8e-4 loader.batch_size=2 loader.max_objects=12 loader.windows=[0.25,0.7] \
+    optimiser.lr=8e-4 loader.batch_size=1 loader.max_objects=12 loader.windows=[0.25,0.7] \
     trainer.max_steps=1900 trainer.val_check_interval=1900
 "${fit[@]}" "${many[@]}" output="$output/3" model.weights="$output/2/model.safetensors" model.image_size=512 \
     optimiser.lr=8e-4 optimiser.schedule.final_lr=0 loader.batch_size=1 loader.max_objects=12 \
