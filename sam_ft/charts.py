@@ -176,6 +176,7 @@ def differences_figure(differences: Sequence[Difference], *, title: str, dark: b
         )  # fmt: skip
     axes.set(ylim=(max(places) + 0.7, -0.7))
     axes.set_yticks(places, names)
+    axes.locator_params(axis="x", nbins=5)
     _style(axes, title=title, dark=dark)
     axes.grid(visible=False, axis="y")
     axes.grid(axis="x", color="#343A43" if dark else "#E3E6EA", linewidth=0.8)
