@@ -14,6 +14,17 @@ def expect_whole_number(name: str, value: object, *, least: int) -> int:
     return value
 
 
+def expect_number(name: str, value: object, *, least: float) -> float:
+    """The value itself.
+
+    Raises:
+        ValueError: if it is no number of at least `least`.
+    """
+    if not isinstance(value, (int, float)) or isinstance(value, bool) or not value >= least:
+        raise ValueError(f"Expected `{name}` of at least {least}, but got {value}.")
+    return value
+
+
 def expect_bool(name: str, value: object) -> bool:
     """The value itself.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
@@ -29,8 +28,9 @@ def train(config: DictConfig) -> None:
     model = program.model_of(config)
     give_head(model, data, task=config.task, classes=config.classes)
     task = program.TASKS[config.task]
-    recipe = task.recipe_of(config)
-    _logger.info(
+    recipe, monitoring = task.recipe_of(config), task.monitoring_of(config)
+    say = rank_zero_only(_logger.info)  # every process comes here
+    say(
         "%s at %d px, %d training samples, %d for validation\n\n%s\n\n%s\n",
         config.model.name if config.model.weights is None else config.model.weights,
         model.image_size,
@@ -43,7 +43,7 @@ def train(config: DictConfig) -> None:
         ),
     )
     if config.model.weights is None:
-        _logger.info(RANDOM_WEIGHTS, "; loss=from_scratch suits them" if config.task == "prompts" else "")
+        say(RANDOM_WEIGHTS, "; loss=from_scratch suits them" if config.task == "prompts" else "")
     plain = program.plain(config)
     plain["output"] = str(program.output_of(config))
     result = task.fit(
@@ -51,12 +51,11 @@ def train(config: DictConfig) -> None:
         data,
         output=plain["output"],
         recipe=recipe,
-        monitoring=instantiate(config.monitoring),
+        monitoring=monitoring,
         trainer=plain["trainer"],
         resume=config.resume,
         config=plain,
     )
-    say = rank_zero_only(_logger.info)  # every process comes here
     say("%s", describe(result, metric=config.monitoring.metric, has_test=data.test is not None))
 
 

@@ -29,20 +29,18 @@ def class_map(sample: Sample, class_names: Sequence[str]) -> Tensor:
 def class_maps(batch: Batch, class_names: Sequence[str]) -> Tensor:
     """The same in the model's frame: (B, S, S) int64 on the batch's device; the padding counts as background.
 
+    Of padded images, beyond the samples, no pixel is known.
+
     Raises:
         ValueError: an object is of none of the classes.
     """
-    return torch.stack(
-        [
-            _painted(
-                batch.masks[row, : len(sample.class_names)],
-                sample,
-                class_names,
-                ignored=None if batch.ignored is None else batch.ignored[row],
-            )
-            for row, sample in enumerate(batch.samples)
-        ]
-    )
+    size = batch.images.shape[-2:]
+    maps = torch.full((len(batch.images), *size), IGNORED, dtype=torch.int64, device=batch.images.device)
+    for row, sample in enumerate(batch.samples):
+        masks = batch.masks[row, : len(sample.class_names)]
+        ignored = None if batch.ignored is None else batch.ignored[row]
+        maps[row] = _painted(masks, sample, class_names, ignored=ignored)
+    return maps
 
 
 def _painted(masks: Tensor, sample: Sample, class_names: Sequence[str], *, ignored: Tensor | None) -> Tensor:

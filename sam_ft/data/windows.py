@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,13 +32,14 @@ class RandomWindow:
     least_visible: float = 0.6
 
     def __post_init__(self) -> None:
-        sides = tuple(self.sides)
-        object.__setattr__(self, "sides", sides)
-        if len(sides) != 2 or not all(isinstance(side, (int, float)) for side in sides) or not 0 < sides[0] <= sides[1]:
+        sides = tuple(self.sides) if isinstance(self.sides, Sequence) else ()
+        are_numbers = all(isinstance(side, (int, float)) and not isinstance(side, bool) for side in sides)
+        if len(sides) != 2 or not are_numbers or not 0 < sides[0] <= sides[1] or sides[0] > 1:
             raise ValueError(
-                "Expected the sides of windows to be two rising shares of the image above 0, such as [0.2, 0.5], "
-                f"but got {list(sides)}."
+                "Expected the sides of windows to be two rising shares of the image in (0, 1], such as [0.2, 0.5], "
+                f"but got {self.sides}."
             )
+        object.__setattr__(self, "sides", sides)
         if not 0 <= self.least_visible <= 1:
             raise ValueError(f"Expected `least_visible` between 0 and 1, but got {self.least_visible}.")
 

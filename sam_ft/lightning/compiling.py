@@ -82,6 +82,8 @@ def with_points(prompts: Prompts, num_points: int) -> Prompts:
     if prompts.points is None or prompts.labels is None:
         return prompts
     missing = num_points - prompts.points.shape[2]
+    if missing < 0:
+        raise ValueError(f"Expected at most {num_points} points for an object, but got {prompts.points.shape[2]}.")
     return replace(
         prompts,
         points=F.pad(prompts.points, (0, 0, 0, missing)),  # (B, N, num_points, 2)

@@ -113,7 +113,9 @@ def fit(
     )
     if not module.trainer.is_global_zero:
         return result
+    thresholds = result.output / "thresholds.json"
+    thresholds.unlink(missing_ok=True)  # of the weights before, where a run goes on
     model.to(module.trainer.strategy.root_device)
-    fitted = write_thresholds(model, data.val, result.output / "thresholds.json", num_images=monitoring.thresholds)
+    fitted = write_thresholds(model, data.val, thresholds, num_images=monitoring.thresholds)
     model.to("cpu")
     return replace(result, thresholds=fitted)

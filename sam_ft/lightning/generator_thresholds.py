@@ -24,14 +24,14 @@ def write_thresholds(model: Sam, samples: SampleDataset, path: Path, *, num_imag
         model: runs where it is.
         samples: such as the validation part.
         path: of the file, `thresholds.json`; one that is there, of other weights, goes.
-        num_images: at most so many images; 0: none, nothing is written.
+        num_images: at most so many images; 0: none, nothing is written and nothing goes.
 
     Returns:
         What was written; None if there are no images or, with a warning, if they hold no object.
     """
-    path.unlink(missing_ok=True)
     if num_images == 0:
         return None
+    path.unlink(missing_ok=True)
     chosen = spread_evenly(num_images, len(samples))
     interval = 0.5 if sys.stderr.isatty() else 15
     with tqdm(chosen, desc="thresholds", unit="image", mininterval=interval, dynamic_ncols=True) as bar:

@@ -23,7 +23,6 @@ from sam_ft.models.sam.heads import add_class_head, add_semantic_head
 from sam_ft.models.sam.model import Sam
 
 _MIXED = {"bf16-mixed": torch.bfloat16, "bf16": torch.bfloat16, "16-mixed": torch.float16, "16": torch.float16}
-_TRUE = {"bf16-true": torch.bfloat16, "16-true": torch.float16}
 """Lightning's names of precisions; all others are taken for 32 bits."""
 
 
@@ -76,8 +75,6 @@ def estimate(setup: Setup) -> StepMemory:
         setup.change(model)
         _let_heads_learn(model)
     setup.recipe.memory.set_on(model)
-    if setup.precision in _TRUE:
-        model = model.to(_TRUE[setup.precision])
     with FakeTensorMode():
         model = without_content(model, setup.device).train()
         tensors = [*model.parameters(), *model.buffers()]

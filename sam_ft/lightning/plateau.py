@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import pytorch_lightning as pl
@@ -37,6 +38,8 @@ class LowerOnPlateau(Callback):
         if trainer.sanity_checking:
             return
         value = float(trainer.callback_metrics[f"val/{self.monitor}"])
+        if math.isnan(value):  # there was nothing to measure
+            return
         if self.best is None or value > self.best * (1 + _LEAST_RISE):
             self.best, self.num_stuck = value, 0
         else:

@@ -24,7 +24,8 @@ from sam_ft.lightning.fitting import Recipe, fit
 from sam_ft.lightning.memory_estimate import Setup
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
-from sam_ft.lightning.semantic_fitting import SemanticRecipe, fit_semantic
+from sam_ft.lightning.monitoring import Monitoring
+from sam_ft.lightning.semantic_fitting import SemanticMonitoring, SemanticRecipe, fit_semantic
 from sam_ft.lightning.training import FitResult
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.losses.semantic import SemanticLoss
@@ -249,9 +250,25 @@ class Task:
 
     recipe_of: Callable[[DictConfig], Recipe | SemanticRecipe]
     fit: Callable[..., FitResult]
+    monitoring: type[Monitoring] | type[SemanticMonitoring]
+
+    def monitoring_of(self, config: DictConfig) -> Monitoring | SemanticMonitoring:
+        """What the config says to watch.
+
+        Raises:
+            ValueError: it is of another task.
+        """
+        monitoring = instantiate(config.monitoring)
+        if not isinstance(monitoring, self.monitoring):
+            known = {Monitoring: "default", SemanticMonitoring: "semantic"}[self.monitoring]
+            raise ValueError(f"Expected monitoring={known} for task={config.task}, but got that of another task.")
+        return monitoring
 
 
-TASKS = {"prompts": Task(recipe_of, fit), "semantic": Task(semantic_recipe_of, fit_semantic)}
+TASKS = {
+    "prompts": Task(recipe_of, fit, Monitoring),
+    "semantic": Task(semantic_recipe_of, fit_semantic, SemanticMonitoring),
+}
 """By the names that configs/task has."""
 
 

@@ -62,10 +62,11 @@ class SemanticModule(TaughtModule):
         logits = self._classify_pixels(embedding)  # (B, K, h, w)
         labels = class_maps(batch, self.model.pixel_class_names)  # (B, S, S)
         labels = labels.masked_fill(~inside_image(batch)[:, 0], IGNORED)
-        parts = self.loss(logits, class_shares(labels, num_classes=logits.shape[1], size=logits.shape[-1]))
+        shares = class_shares(labels, num_classes=logits.shape[1], size=logits.shape[-1])
+        parts = self.loss(logits, shares, num_images=len(batch.samples))
         named = {"loss": parts.total, "cross_entropy": parts.cross_entropy, "dice": parts.dice}
         logged = {f"train/{name}": value.detach() for name, value in named.items()}
-        self.log_dict(logged, batch_size=len(batch.images))
+        self.log_dict(logged, batch_size=len(batch.samples))
         return parts.total
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:

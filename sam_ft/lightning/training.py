@@ -29,6 +29,8 @@ from sam_ft.lightning.validation_interval import with_validation
 from sam_ft.models.adapt.lora import has_lora, save_adapter
 from sam_ft.models.sam.model import Sam
 
+_HALF_WEIGHTS = ("bf16-true", "16-true")
+
 
 @dataclass(frozen=True)
 class FitResult:
@@ -70,6 +72,7 @@ def run_training(
         ValueError: as there, but for what concerns the data.
     """
     output, arguments = Path(output), with_validation(trainer or {})
+    _expect_float32_weights(arguments)
     ema, samples = module.optimiser_settings.ema, data_module.splits.val
     _expect_new_folder(output, resume)
     done = None if resume is None else steps_done_in(resume, module.model, averages=ema is not None)
@@ -94,6 +97,15 @@ def run_training(
         lightning.loggers = made
         lightning.fit(module, data_module, ckpt_path=None if resume is None else str(resume), weights_only=True)
         return _finish(lightning, module.model, output, best=kept[0])
+
+
+def _expect_float32_weights(arguments: Mapping[str, Any]) -> None:
+    precision = str(arguments.get("precision"))
+    if precision in _HALF_WEIGHTS:
+        raise ValueError(
+            f"Expected `trainer.precision` to keep the weights in 32 bits, but got {precision}, in which small steps "
+            f"are lost: give {precision.removesuffix('-true')}-mixed."
+        )
 
 
 def _expect_new_folder(output: Path, resume: str | Path | None) -> None:

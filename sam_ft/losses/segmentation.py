@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam_ft.checks import expect_number
 from sam_ft.losses.iou import iou_regression_loss
 from sam_ft.losses.mask import MaskLoss
 from sam_ft.types import MaskPrediction
@@ -63,8 +64,8 @@ class SegmentationLoss:
     class_weight: float = 1.0
 
     def __post_init__(self) -> None:
-        if not self.class_weight >= 0:
-            raise ValueError(f"Expected `class_weight` of at least 0, but got {self.class_weight}.")
+        for name in ("iou_weight", "presence_weight", "class_weight"):
+            expect_number(name, getattr(self, name), least=0)
         if not 0 <= self.relaxation <= 1:
             raise ValueError(f"Expected `relaxation` between 0 and 1, but got {self.relaxation}.")
         if self.iou_power not in (1, 2):

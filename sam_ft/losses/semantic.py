@@ -42,19 +42,21 @@ class SemanticLoss:
                 f"{weights[0]} and {weights[1]}."
             )
 
-    def __call__(self, logits: Tensor, shares: Tensor) -> SemanticLossParts:
+    def __call__(self, logits: Tensor, shares: Tensor, *, num_images: int | None = None) -> SemanticLossParts:
         """Compare the classes of the pixels with the truth; an image without a known pixel counts zero.
 
         Args:
             logits: (B, K, h, w).
             shares: (B, K, h, w), what `class_shares` gives.
+            num_images: how many of the B images are no padding, of which no pixel is known; None: all.
         """
         log_probabilities = logits.float().log_softmax(dim=1)
         known = shares.sum(dim=1, keepdim=True)  # (B, 1, h, w)
         surprise = -(shares * log_probabilities).sum(dim=(1, 2, 3))  # (B,)
         cross_entropy = surprise / _at_least_one_pixel(known.sum(dim=(1, 2, 3)))
         dice = _dice(log_probabilities.exp(), shares, known)
-        parts = (cross_entropy.mean(), dice.mean())
+        count = len(logits) if num_images is None else num_images
+        parts = (cross_entropy.sum() / count, dice.sum() / count)
         total = self.cross_entropy_weight * parts[0] + self.dice_weight * parts[1]
         return SemanticLossParts(cross_entropy=parts[0], dice=parts[1], total=total)
 

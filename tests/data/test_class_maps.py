@@ -73,3 +73,15 @@ def test_a_batch_moves_with_what_it_ignores():
 def test_what_is_ignored_must_fit_its_image():
     with pytest.raises(ValueError, match=r"`ignored` \(8, 8\) of bool in a, but got \(7, 8\)"):
         replace(sample(), ignored=torch.zeros(7, 8, dtype=torch.bool))
+
+
+def test_of_padded_images_no_pixel_is_known():
+    batch = collate([Prepare(8)(sample())])
+    padded = replace(
+        batch,
+        images=torch.cat([batch.images, torch.randn_like(batch.images)]),
+        masks=torch.cat([batch.masks, torch.ones_like(batch.masks)]),
+        valid=torch.cat([batch.valid, torch.zeros_like(batch.valid)]),
+    )
+    maps = class_maps(padded, NAMES)
+    assert torch.equal(maps[:1], class_maps(batch, NAMES)) and (maps[1] == IGNORED).all()

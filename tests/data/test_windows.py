@@ -83,7 +83,9 @@ def test_an_image_without_objects_is_cut_anywhere() -> None:
     assert len(corners) > 80
 
 
-@pytest.mark.parametrize("sides", [(0.0, 0.5), (0.5, 0.2), (0.3,), (0.1, 0.2, 0.3), ("a", 1.0)])
+@pytest.mark.parametrize(
+    "sides", [(0.0, 0.5), (0.5, 0.2), (0.3,), (0.1, 0.2, 0.3), ("a", 1.0), (True, True), (20, 50), 0.5]
+)
 def test_sides_that_are_none_are_refused(sides: tuple[float, ...]) -> None:
     with pytest.raises(ValueError, match="two rising shares"):
         RandomWindow(sides=sides)  # type: ignore[arg-type]

@@ -163,3 +163,5 @@ def test_points_are_padded_with_absent_ones_that_change_no_answer(tiny_model: Ma
     torch.testing.assert_close(answers[1], answers[0], rtol=1e-5, atol=1e-5)
     boxes = Prompts(boxes=torch.rand(1, 2, 4))
     assert with_points(boxes, 5) is boxes
+    with pytest.raises(ValueError, match="at most 1 points"):
+        with_points(prompts, 1)

@@ -51,6 +51,14 @@ def test_the_learning_rate_falls_where_that_of_torch_falls() -> None:
     assert len({tuple(rate) for rate in rates}) >= 4
 
 
+def test_a_validation_that_measured_nothing_counts_as_none() -> None:
+    scheduler, lower = made()
+    for value in (float("nan"), 0.2, float("nan"), float("nan"), 0.3, 0.4, 0.5):
+        lower.on_validation_end(after_validation(scheduler, value), MODULE)
+    assert lower.best == pytest.approx(0.5) and lower.num_stuck == 0
+    assert scheduler.base_lrs == [0.8, 0.8]
+
+
 def test_a_warmup_goes_on_towards_the_lowered_rate() -> None:
     scheduler, lower = made(warmup=3)
     for _ in range(4):

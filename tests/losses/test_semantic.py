@@ -80,3 +80,15 @@ def test_an_image_without_a_known_pixel_counts_zero(labels):
 def test_weights_that_teach_nothing_are_refused(weights):
     with pytest.raises(ValueError, match="`cross_entropy_weight` and `dice_weight`"):
         SemanticLoss(*weights)
+
+
+def test_padded_images_of_which_no_pixel_is_known_change_nothing():
+    logits, labels = torch.randn(3, 4, 8, 8, requires_grad=True), torch.randint(0, 4, (3, 8, 8))
+    labels[2] = -1
+    loss = SemanticLoss()
+    alone = loss(logits[:2], class_shares(labels[:2], num_classes=4, size=8))
+    padded = loss(logits, class_shares(labels, num_classes=4, size=8), num_images=2)
+    torch.testing.assert_close(padded.total, alone.total)
+    (gradient,) = torch.autograd.grad(padded.total, logits)
+    (expected,) = torch.autograd.grad(alone.total, logits)
+    torch.testing.assert_close(gradient, expected)
