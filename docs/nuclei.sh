@@ -1,7 +1,6 @@
 #!/usr/bin/env bash
-# The trainings behind docs/nuclei.md: a vit_tiny from random weights on the nuclei in $SAM_FT_DATA/nuclei, with clicks
-# and boxes or with boxes alone, and the measurement of either on the test part. Writes to OUTPUT/clicks or
-# OUTPUT/box_only; more arguments go to all four trainings.
+# Teaches a vit_tiny from random weights the nuclei in $SAM_FT_DATA/nuclei, with clicks and boxes or with boxes alone,
+# and measures it on their test part. Writes to OUTPUT/clicks or OUTPUT/box_only; more arguments go to all trainings.
 #   docs/nuclei.sh clicks OUTPUT [overrides]
 #   docs/nuclei.sh box_only OUTPUT [overrides]
 set -euo pipefail
