@@ -84,7 +84,7 @@ def test_a_high_quality_decoder_that_names_classes_is_compiled_too(tiny_model: M
         HighQuality()(model)
         add_class_head(model, NAMES)
         modules.append(module_of(model, MemorySettings()))
-    assert_alike(*modules, collate([Prepare(64)(sample) for sample in Synthetic(2, image_size=64)]))
+    assert_alike(*modules, collate([Prepare(64)(sample) for sample in Synthetic(2, image_size=64)]), num_graphs=3)
 
 
 @pytest.mark.slow
@@ -99,14 +99,17 @@ def test_semantic_segmentation_is_compiled_too(tiny_model: Make, checkpoints: bo
         module = SemanticModule(model, loss=SemanticLoss(), optimiser=OptimiserSettings(), memory=memory)
         module.log_dict = lambda *args, **kwargs: None  # type: ignore[method-assign]  # there is no trainer
         modules.append(module.train())
-    assert_alike(*modules, collate([Prepare(64)(sample) for sample in Synthetic(2, image_size=64)]))
+    assert_alike(*modules, collate([Prepare(64)(sample) for sample in Synthetic(2, image_size=64)]), num_graphs=2)
 
 
-def assert_alike(plain: TaughtModule, compiled: TaughtModule, batch: Batch) -> None:
+def assert_alike(plain: TaughtModule, compiled: TaughtModule, batch: Batch, *, num_graphs: int) -> None:
     """The same loss and gradients, though one of them is compiled."""
     compiled.model.load_state_dict(plain.model.state_dict())
     compiled.compile_steps()
+    torch._dynamo.reset()
+    counters.clear()
     losses = [module.training_step(batch, 0) for module in (plain, compiled)]
+    assert counters["stats"]["unique_graphs"] == num_graphs and not counters["graph_break"]
     torch.testing.assert_close(losses[1], losses[0], rtol=1e-4, atol=0)
     for loss in losses:
         loss.backward()
