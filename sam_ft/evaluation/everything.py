@@ -21,12 +21,11 @@ from sam_ft.inference.proposals import (
     PRED_IOU_THRESH,
     STABILITY_SCORE_THRESH,
     Filtered,
-    filtered,
     passes,
     propose,
     ranked,
+    sift,
 )
-from sam_ft.masks.nms import survivors
 from sam_ft.metrics.detection import Pair, detection_accuracy, greedy_matches, mask_ious, overlapping_pairs
 from sam_ft.transforms import Frame
 from sam_ft.types import ImageEmbedding, PromptableModel, Sample
@@ -102,12 +101,9 @@ def candidates(
 
 def find(image: Candidates, thresholds: Thresholds) -> Found:
     """What one pair of thresholds leaves in one image."""
-    by_iou, by_stability = passes(image.iou_predictions, image.stability_scores, **vars(thresholds))
-    trusted = image.has_pixels & by_iou
-    stable = trusted & by_stability
-    stay = survivors(stable, image.suppresses)
-    stages = [torch.ones_like(stay), image.has_pixels, trusted, stable, stay]
-    return Found(score_of(image, stay), filtered(torch.stack([stage.sum() for stage in stages])))
+    passed = passes(image.iou_predictions, image.stability_scores, **vars(thresholds))
+    stay, counts = sift(image.has_pixels, passed, image.suppresses)
+    return Found(score_of(image, stay), counts)
 
 
 def score_of(image: Candidates, stay: Tensor) -> float:

@@ -152,10 +152,26 @@ def select(
         stability_score_thresh=stability_score_thresh,
     )
     has_pixels = proposals.masks.flatten(1).any(dim=1)[order]
-    stages = [torch.ones_like(has_pixels), has_pixels]
-    stages += [stages[-1] & passed[0], stages[-1] & passed[0] & passed[1]]
-    stages.append(survivors(stages[-1], suppresses))
-    return Selection(indices=order[stages[-1]], filtered=filtered(torch.stack([stage.sum() for stage in stages])))
+    stay, counts = sift(has_pixels, passed, suppresses)
+    return Selection(indices=order[stay], filtered=counts)
+
+
+def sift(has_pixels: Tensor, passed: tuple[Tensor, Tensor], suppresses: Tensor) -> tuple[Tensor, Filtered]:
+    """The filters one after the other, on proposals in the order of `ranked`.
+
+    Args:
+        has_pixels: `(P,)` bool.
+        passed: what `passes` gives.
+        suppresses: `(P, P)` bool, what `ranked` gives.
+
+    Returns:
+        Which proposals stay, `(P,)` bool, and what each filter removed.
+    """
+    trusted = has_pixels & passed[0]
+    stable = trusted & passed[1]
+    stay = survivors(stable, suppresses)
+    stages = [torch.ones_like(stay), has_pixels, trusted, stable, stay]
+    return stay, filtered(torch.stack([stage.sum() for stage in stages]))
 
 
 def ranked(proposals: Proposals, *, box_nms_thresh: float = BOX_NMS_THRESH) -> tuple[Tensor, Tensor]:
