@@ -43,6 +43,7 @@ from sam_ft.evaluation.report import (
 from sam_ft.evaluation.volumes import segment_with_boxes
 from sam_ft.lightning import FitResult, fit, program
 from sam_ft.lightning.mistakes import USER_ERRORS
+from sam_ft.lightning.tasks import recipe_of
 from sam_ft.pictures import to_png
 
 _logger = logging.getLogger("sam_ft.demo")
@@ -130,7 +131,7 @@ def train(config: DictConfig, data: DataSplits) -> FitResult:
         program.model_of(config),
         data,
         output=config.output,
-        recipe=program.recipe_of(config),
+        recipe=recipe_of(config),
         monitoring=instantiate(config.monitoring),
         trainer=plain["trainer"],
         config=plain,

@@ -9,9 +9,9 @@ from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
 from sam_ft.evaluation import thresholds
-from sam_ft.lightning import FitResult, program
+from sam_ft.lightning import FitResult, program, tasks
 from sam_ft.lightning.heads import give_head
-from sam_ft.lightning.memory_advice import memory_report
+from sam_ft.lightning.memory.advice import memory_report
 from sam_ft.lightning.parameter_groups import parameter_table
 
 _logger = logging.getLogger("sam_ft.fit")
@@ -27,7 +27,7 @@ def train(config: DictConfig) -> None:
     data = program.data_of(config.data)
     model = program.model_of(config)
     give_head(model, data, task=config.task, classes=config.classes)
-    task = program.TASKS[config.task]
+    task = tasks.TASKS[config.task]
     recipe, monitoring = task.recipe_of(config), task.monitoring_of(config)
     say = rank_zero_only(_logger.info)  # every process comes here
     say(
@@ -38,7 +38,7 @@ def train(config: DictConfig) -> None:
         len(data.val),
         parameter_table(model, recipe.optimiser.rates()),
         memory_report(
-            program.setup_of(config, model=model, recipe=recipe),
+            tasks.setup_of(config, model=model, recipe=recipe),
             is_setting=lambda key: OmegaConf.select(config, key, default=None) is not None,
         ),
     )

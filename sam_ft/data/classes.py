@@ -49,5 +49,5 @@ def expect_known_classes(given: Sequence[str], known: Sequence[str], *, where: s
     if unknown := sorted(set(given) - set(known)):
         raise ValueError(
             f"Expected objects of the classes that the model knows ({', '.join(known)}), but {where} has "
-            f"{', '.join(unknown)}: give classes=auto, or a list with all of them."
+            f"{', '.join(unknown)}: sam-ft fit classes=auto, or with a list, teaches it all of them."
         )

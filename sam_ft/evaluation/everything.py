@@ -30,6 +30,9 @@ from sam_ft.metrics.detection import Pair, detection_accuracy, greedy_matches, m
 from sam_ft.transforms import Frame
 from sam_ft.types import ImageEmbedding, PromptableModel, Sample
 
+_OBJECTS_AT_ONCE = 16
+"""So many masks of an image, which may have hundreds, are held as floats of the frame's size."""
+
 
 @dataclass(frozen=True)
 class Thresholds:
@@ -117,5 +120,8 @@ def _cells(masks: Tensor, size: int) -> Tensor:
     """(N, S, S) bool -> (N, size, size) bool: the cells of which an object fills half, or else the most."""
     if not len(masks):
         return masks.new_zeros(0, size, size)
-    share = F.interpolate(masks[None].float(), size=(size, size), mode="area")[0]  # (N, size, size)
+    shares = [
+        F.interpolate(few[None].float(), size=(size, size), mode="area")[0] for few in masks.split(_OBJECTS_AT_ONCE)
+    ]
+    share = torch.cat(shares)  # (N, size, size)
     return share >= share.amax(dim=(-2, -1), keepdim=True).clamp(max=0.5)

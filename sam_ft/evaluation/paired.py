@@ -116,7 +116,8 @@ def size_classes(areas_px: Sequence[float]) -> list[SizeClass]:
     """The sizes into which objects fall: COCO's, or thirds.
 
     COCO's limits are 32² and 96² pixels. In small images, or in those of one kind of cell, all objects may lie between
-    two of them; then the objects are divided into a smallest, a middle and a largest third (equal areas stay together).
+    two of them; then the objects are divided into a smallest, a middle and a largest third. Equal areas stay
+    together, so that the thirds may be unequal, or two.
 
     Args:
         areas_px: of the objects, in pixels of the source.
@@ -131,15 +132,29 @@ def size_classes(areas_px: Sequence[float]) -> list[SizeClass]:
     ]
     occupied = [size for size in coco if any(size.holds(area) for area in areas_px)]
     if len(occupied) < 2:
-        ordered = sorted(areas_px)
-        first, second = (ordered[len(ordered) * part // 3] for part in (1, 2)) if ordered else (0, 0)
-        thirds = [
-            SizeClass(f"smallest third (below {first:g} px)", 0, first),
-            SizeClass(f"middle third ({first:g} to {second:g} px)", first, second),
-            SizeClass(f"largest third (from {second:g} px)", second, math.inf),
-        ]
-        occupied = [size for size in thirds if any(size.holds(area) for area in areas_px)]
+        occupied = _thirds(sorted(areas_px))
     return occupied if len(occupied) > 1 else []
+
+
+def _thirds(ordered: Sequence[float]) -> list[SizeClass]:
+    """Classes of about equally many areas; each holds one, so there are fewer where most areas are equal."""
+    distinct = sorted(set(ordered))
+    if len(distinct) < 2:
+        return []
+    first = max(ordered[len(ordered) // 3], distinct[1])
+    second = max(ordered[len(ordered) * 2 // 3], first)
+    if second == first:
+        second = next((area for area in distinct if area > first), math.inf)
+    if second == math.inf:
+        return [
+            SizeClass(f"smaller (below {first:g} px)", 0, first),
+            SizeClass(f"larger (from {first:g} px)", first, second),
+        ]
+    return [
+        SizeClass(f"smallest third (below {first:g} px)", 0, first),
+        SizeClass(f"middle third ({first:g} to {second:g} px)", first, second),
+        SizeClass(f"largest third (from {second:g} px)", second, math.inf),
+    ]
 
 
 def prompt_name(record: MaskRecord) -> str:

@@ -14,7 +14,7 @@ from sam_ft.lightning.calibration import CalibrationPicture
 from sam_ft.lightning.callbacks import prompted_masks
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.generator_thresholds import write_thresholds
-from sam_ft.lightning.memory import MemorySettings
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.monitoring import Monitoring
 from sam_ft.lightning.optim import OptimiserSettings

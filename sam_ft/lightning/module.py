@@ -18,7 +18,7 @@ from sam_ft.data.classes import class_indices
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.lightning.calibration import ValidationCalibration
 from sam_ft.lightning.compiling import DecodeImages, Encode, compiled_decoder, compiled_encoder, expect_compiler
-from sam_ft.lightning.memory import MemorySettings
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.segmentation import LossParts, SegmentationLoss
 from sam_ft.metrics.calibration import Calibration

@@ -8,10 +8,9 @@ import os
 import sys
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import Any, NoReturn
 
 import hydra
 import torch
@@ -20,20 +19,11 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
 from sam_ft.data.splits import DataSplits, SampleDataset
-from sam_ft.lightning.fitting import Recipe, fit
-from sam_ft.lightning.memory_estimate import Setup
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
-from sam_ft.lightning.monitoring import Monitoring
-from sam_ft.lightning.semantic_fitting import SemanticMonitoring, SemanticRecipe, fit_semantic
-from sam_ft.lightning.training import FitResult
-from sam_ft.losses.segmentation import SegmentationLoss
-from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.adapt.choices import adapt
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, variant_of
-
-Loss = TypeVar("Loss", SegmentationLoss, SemanticLoss)
 
 TRACEBACK_VARIABLE = "SAM_FT_TRACEBACK"
 """Set to 1, it shows where a user's mistake was noticed."""
@@ -204,84 +194,6 @@ def output_of(config: DictConfig) -> Path:
         name = os.environ.get(_RUN_NAME_VARIABLE, name)
     os.environ[_RUN_NAME_VARIABLE] = name
     return Path("runs", "fit", name)
-
-
-def recipe_of(config: DictConfig) -> Recipe:
-    """How the config says to teach a model masks of prompted objects."""
-    return Recipe(
-        prompts=instantiate(config.prompts),
-        loss=replace(_loss_of(config, SegmentationLoss), class_weight=config.class_weight),
-        optimiser=instantiate(config.optimiser),
-        loader=instantiate(config.loader),
-        memory=instantiate(config.memory),
-        compiled=config.compile,
-        seed=config.seed,
-    )
-
-
-def semantic_recipe_of(config: DictConfig) -> SemanticRecipe:
-    """How the config says to teach a model the class of each pixel."""
-    return SemanticRecipe(
-        loss=_loss_of(config, SemanticLoss),
-        optimiser=instantiate(config.optimiser),
-        loader=instantiate(config.loader),
-        memory=instantiate(config.memory),
-        compiled=config.compile,
-        seed=config.seed,
-    )
-
-
-def _loss_of(config: DictConfig, kind: type[Loss]) -> Loss:
-    """The loss of a config.
-
-    Raises:
-        ValueError: it is of another task.
-    """
-    loss = instantiate(config.loss)
-    if not isinstance(loss, kind):
-        known = {SegmentationLoss: "loss=sam", SemanticLoss: "loss=semantic"}[kind]
-        raise ValueError(f"Expected a `loss` for task={config.task}, such as {known}, but got {config.loss._target_}.")
-    return loss
-
-
-@dataclass(frozen=True)
-class Task:
-    """What a model may be taught: how the config says to, and what does it."""
-
-    recipe_of: Callable[[DictConfig], Recipe | SemanticRecipe]
-    fit: Callable[..., FitResult]
-    monitoring: type[Monitoring] | type[SemanticMonitoring]
-
-    def monitoring_of(self, config: DictConfig) -> Monitoring | SemanticMonitoring:
-        """What the config says to watch.
-
-        Raises:
-            ValueError: it is of another task.
-        """
-        monitoring = instantiate(config.monitoring)
-        if not isinstance(monitoring, self.monitoring):
-            known = {Monitoring: "default", SemanticMonitoring: "semantic"}[self.monitoring]
-            raise ValueError(f"Expected monitoring={known} for task={config.task}, but got that of another task.")
-        return monitoring
-
-
-TASKS = {
-    "prompts": Task(recipe_of, fit, Monitoring),
-    "semantic": Task(semantic_recipe_of, fit_semantic, SemanticMonitoring),
-}
-"""By the names that configs/task has."""
-
-
-def setup_of(config: DictConfig, *, model: Sam, recipe: Recipe | SemanticRecipe) -> Setup:
-    """What the memory of a training step depends on."""
-    on_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
-    return Setup(
-        model=model,
-        recipe=recipe,
-        precision=str(config.trainer.precision),
-        device=torch.device("cuda" if on_gpu else "cpu"),
-        num_batches=whole_number(config, "trainer.accumulate_grad_batches", least=1),
-    )
 
 
 def plain(config: DictConfig) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 
 from sam_ft.checkpoints import load_weights, read_state_dict
 from sam_ft.models.adapt.lora import SCALING, has_lora
-from sam_ft.models.sam.heads import class_names_in
+from sam_ft.models.sam.heads import SEMANTIC_HEAD, class_names_in
 from sam_ft.models.sam.model import Sam
 
 
@@ -20,7 +20,10 @@ def steps_done_in(resume: str | Path, model: Sam, *, averages: bool) -> int:
         weights = read_state_dict(resume, merge_lora=False)
         if has_lora(model) and weights.get(SCALING) != model.state_dict()[SCALING]:
             raise ValueError("give the same adapt=lora with the same rank and alpha.")
-        if class_names_in(weights) != class_names_in(model.state_dict()):
+        heads, own_heads = class_names_in(weights), class_names_in(model.state_dict())
+        if (SEMANTIC_HEAD in heads) != (SEMANTIC_HEAD in own_heads):
+            raise ValueError("give the same task=...")
+        if heads != own_heads:
             raise ValueError("give the same classes=...")
         load_weights(model, weights)  # the whole state is Lightning's task
     except ValueError as err:

@@ -11,7 +11,7 @@ from sam_ft.checks import expect_bool, expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
-from sam_ft.lightning.memory import MemorySettings
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.monitoring import expect_usable
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.semantic_module import SemanticModule, predicted_classes

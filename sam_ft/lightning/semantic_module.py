@@ -15,7 +15,7 @@ from sam_ft.data.class_maps import IGNORED, class_map, class_maps
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.evaluation.semantic import SemanticMeasurement, measure_classes
 from sam_ft.lightning.compiling import ClassifyPixels, compiled_classifier
-from sam_ft.lightning.memory import MemorySettings
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.module import TaughtModule, inside_image
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.semantic import SemanticLoss, class_shares

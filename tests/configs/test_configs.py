@@ -14,10 +14,10 @@ from omegaconf import DictConfig, OmegaConf
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 from sam_ft.lightning import Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
-from sam_ft.lightning.memory import MemorySettings
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
-from sam_ft.lightning.program import TASKS
 from sam_ft.lightning.schedules import Cosine, Plateau, Steps
+from sam_ft.lightning.tasks import TASKS
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.adapt.adapter import Adapters

@@ -16,6 +16,7 @@ from torch import Tensor
 from sam_ft.checkpoints import load_model, read_state_dict
 from sam_ft.lightning import fit, program
 from sam_ft.lightning.schedules import Plateau
+from sam_ft.lightning.tasks import recipe_of
 from sam_ft.models.sam.model import Sam
 
 ROOT = Path(__file__).parents[2]
@@ -168,7 +169,7 @@ def test_every_experiment_takes_two_steps_that_move_what_learns(name: str, tmp_p
         model,
         program.data_of(config.data),
         output=tmp_path / "run",
-        recipe=program.recipe_of(config),
+        recipe=recipe_of(config),
         monitoring=instantiate(config.monitoring),
         trainer=program.plain(config.trainer),
     )
@@ -195,7 +196,7 @@ def test_a_recipe_says_in_its_header_how_to_call_it(name: str) -> None:
 @pytest.mark.parametrize("name, expected", RECIPES.items(), ids=RECIPES)
 def test_a_recipe_teaches_as_its_source_says(name: str, expected: Numbers) -> None:
     config = composed(name, "data=synthetic")
-    recipe = program.recipe_of(config)
+    recipe = recipe_of(config)
     assert recipe.optimiser.lr == expected.lr
     assert recipe.optimiser.weight_decay == expected.weight_decay
     num_steps = 100_000
@@ -212,7 +213,7 @@ def test_a_recipe_teaches_as_its_source_says(name: str, expected: Numbers) -> No
 
 def test_micro_sam_lowers_its_rate_and_stops_by_validation() -> None:
     config = composed("micro_sam", "data=synthetic")
-    assert program.recipe_of(config).optimiser.schedule == Plateau(factor=0.9, patience=3)
+    assert recipe_of(config).optimiser.schedule == Plateau(factor=0.9, patience=3)
     assert instantiate(config.monitoring).patience == 10
 
 

@@ -96,7 +96,20 @@ def test_objects_of_tiny_images_are_divided_into_thirds() -> None:
 
 def test_objects_of_one_area_have_no_sizes_and_no_object_has_none() -> None:
     assert size_classes([50] * 9) == [] and size_classes([]) == [] and size_classes([5]) == []
-    assert [each.name.split()[0] for each in size_classes([5, 5, 9, 9, 9])] == ["middle", "largest"]
+
+
+@pytest.mark.parametrize(
+    "areas, parts",
+    [
+        ([5, 5, 9, 9, 9], [[5, 5], [9, 9, 9]]),
+        ([5, 5, 5, 5, 5, 9, 10], [[5] * 5, [9], [10]]),
+        ([5, 5, 5, 5, 9], [[5] * 4, [9]]),
+        ([5, 9, 9, 9, 9], [[5], [9] * 4]),
+        ([1, 9, 9, 9, 9, 12], [[1], [9] * 4, [12]]),
+    ],
+)
+def test_equal_areas_stay_together_and_no_size_is_empty(areas: list[float], parts: list[list[float]]) -> None:
+    assert [[area for area in areas if each.holds(area)] for each in size_classes(areas)] == parts
 
 
 def test_records_of_other_masks_are_refused() -> None:

@@ -13,7 +13,7 @@ from sam_ft.data.collation import Prepare, collate
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning import FitResult, Recipe
 from sam_ft.lightning.compiling import expect_compiler, with_points
-from sam_ft.lightning.memory import MemorySettings
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.module import SamModule, TaughtModule
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.semantic_module import SemanticModule

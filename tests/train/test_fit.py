@@ -142,6 +142,8 @@ def test_semantic_segmentation_trains_resumes_and_is_measured(sam_ft: Program, t
     assert longer.code == 0, longer.err
     assert "Done after 2 steps" in longer.out
     assert "give the same classes" in one_line(sam_ft("fit", *same, "classes=[polygon,ellipse,nucleus]"))
+    prompted = ["task=prompts", "loss=sam", "monitoring=default", "classes=null"]
+    assert "give the same task" in one_line(sam_ft("fit", *same, *prompted))
     command = longer.out.strip().rpartition("Measure it: sam-ft ")[2].split()
     measured = sam_ft(*command)
     assert measured.code == 0, measured.err
@@ -188,7 +190,7 @@ def test_a_mistake_in_a_semantic_training_is_one_line(
 def test_what_does_not_fit_is_trained_nevertheless_and_comes_with_what_would_fit(
     sam_ft: Program, synthetic: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sam_ft.lightning.memory_advice.room_on", lambda device: 120 * 2**20)
+    monkeypatch.setattr("sam_ft.lightning.memory.advice.room_on", lambda device, num_processes: 120 * 2**20)
     done = sam_ft("fit", *synthetic, "monitoring.pictures=0", "prompts=mixture", "output=run")
     assert done.code == 2 and "num_clicks" in done.err  # no setting of a mixture
     settings = [override for override in synthetic if not override.startswith("prompts.")]

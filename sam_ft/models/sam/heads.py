@@ -91,7 +91,7 @@ def restore_heads(model: Sam, state_dict: Mapping[str, Tensor]) -> None:
         add_class_head(model, decoded_names(state_dict[CLASS_HEAD + _NAMES]))
     if SEMANTIC_HEAD + _NAMES in state_dict:
         names = decoded_names(state_dict[SEMANTIC_HEAD + _NAMES])
-        model.mask_decoder.semantic_head = SemanticHead(_width(model), names)
+        model.mask_decoder.semantic_head = _placed(SemanticHead(_width(model), names), model)
 
 
 def class_names_in(state_dict: Mapping[str, Tensor]) -> dict[str, tuple[str, ...]]:

@@ -4,13 +4,13 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
-import torch
 
-from sam_ft.lightning import Recipe, SemanticRecipe, memory_advice
+from sam_ft.lightning import Recipe, SemanticRecipe
 from sam_ft.lightning.data_module import LoaderSettings
-from sam_ft.lightning.memory import MemorySettings
-from sam_ft.lightning.memory_advice import memory_report, options, room_on
-from sam_ft.lightning.memory_estimate import Setup, StepMemory
+from sam_ft.lightning.memory import advice
+from sam_ft.lightning.memory.advice import memory_report, options
+from sam_ft.lightning.memory.estimate import Setup, StepMemory
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.models.adapt.choices import adapt
 from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import sam_paper
@@ -37,21 +37,30 @@ def _by_formula(monkeypatch: pytest.MonkeyPatch) -> None:
         encoder = images * (10 if recipe.memory.checkpoint_blocks or setup.change is not None else 100)
         return StepMemory(weights=10 * MIB, optimiser=20 * MIB, encoder=int(encoder * MIB), rounds=int(objects * MIB))
 
-    monkeypatch.setattr(memory_advice, "estimate", by_formula)
+    monkeypatch.setattr(advice, "estimate", by_formula)
 
 
 @pytest.fixture
 def room(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
     """Sets how much memory there is, in MiB."""
-    return lambda mib: monkeypatch.setattr(memory_advice, "room_on", lambda device: int(mib * MIB))
+    return lambda mib: monkeypatch.setattr(
+        advice, "room_on", lambda device, num_processes: int(mib * MIB) // num_processes
+    )
 
 
 def test_what_fits_is_one_line_with_its_parts(setup: Setup, room: Callable[[float], None]) -> None:
     room(2**20)
     assert memory_report(setup) == (
         "memory: about 598 MiB a step: 30 MiB weights and optimiser, 400 MiB image encoder, 168 MiB rounds of prompts; "
-        "1024.0 GiB of memory are free"
+        "1024.0 GiB are free"
     )
+
+
+def test_processes_on_one_machine_share_its_memory(setup: Setup, room: Callable[[float], None]) -> None:
+    room(1000)
+    assert memory_report(setup).endswith("1000 MiB are free")
+    shared = memory_report(replace(setup, num_processes=2)).splitlines()
+    assert shared[0].endswith("500 MiB are free for each of 2 processes") and shared[1].startswith("This may not fit")
 
 
 def test_every_option_says_what_it_does(setup: Setup) -> None:
@@ -142,8 +151,3 @@ def test_semantic_segmentation_has_no_prompts_to_save(setup: Setup) -> None:
     }
     blocks = found["memory.checkpoint_blocks=true"].recipe
     assert blocks == replace(recipe, memory=MemorySettings(checkpoint_blocks=True))
-
-
-def test_this_machine_has_some_room() -> None:
-    free = room_on(torch.device("cpu"))
-    assert free is not None and 2**28 < free < 2**45

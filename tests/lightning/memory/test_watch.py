@@ -3,7 +3,7 @@ from __future__ import annotations
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-from sam_ft.lightning.memory_watch import MemoryWatch
+from sam_ft.lightning.memory.watch import MemoryWatch
 
 KIB = 1024  # bytes of `torch.empty(256)`
 

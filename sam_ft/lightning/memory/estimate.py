@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sam_ft.lightning.fitting import Recipe
-from sam_ft.lightning.memory_decoding import imagined_pixels, imagined_rounds
-from sam_ft.lightning.memory_watch import MemoryWatch
+from sam_ft.lightning.memory.decoding import imagined_pixels, imagined_rounds
+from sam_ft.lightning.memory.watch import MemoryWatch
 from sam_ft.lightning.semantic_fitting import SemanticRecipe
 from sam_ft.models.sam.heads import add_class_head, add_semantic_head
 from sam_ft.models.sam.model import Sam
@@ -51,6 +51,7 @@ class Setup:
         precision: of Lightning's Trainer, such as `32-true` or `bf16-mixed`.
         device: where.
         num_batches: of which a step is made.
+        num_processes: that share the memory of a CPU.
         change: what would be done to the model before; done to a copy.
     """
 
@@ -59,6 +60,7 @@ class Setup:
     precision: str = "32-true"
     device: torch.device = torch.device("cpu")
     num_batches: int = 1
+    num_processes: int = 1
     change: Callable[[Sam], None] | None = None
 
 

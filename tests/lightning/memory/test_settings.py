@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.lightning.memory import MemorySettings
+from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.recipes import sam_loss

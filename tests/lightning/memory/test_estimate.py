@@ -15,9 +15,9 @@ import torch
 
 from sam_ft.lightning import Recipe, SemanticRecipe
 from sam_ft.lightning.data_module import LoaderSettings
-from sam_ft.lightning.memory import MemorySettings
-from sam_ft.lightning.memory_estimate import Setup, estimate
-from sam_ft.lightning.memory_watch import MemoryWatch
+from sam_ft.lightning.memory.estimate import Setup, estimate
+from sam_ft.lightning.memory.settings import MemorySettings
+from sam_ft.lightning.memory.watch import MemoryWatch
 from sam_ft.lightning.module import SamModule
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.semantic_module import SemanticModule

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam_ft.lightning.fitting import Recipe
-from sam_ft.lightning.memory_watch import MemoryWatch
+from sam_ft.lightning.memory.watch import MemoryWatch
 from sam_ft.lightning.semantic_fitting import SemanticRecipe
 from sam_ft.losses.semantic import class_shares
 from sam_ft.models.sam.model import Sam

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from pathlib import Path
-
-import torch
 
 from sam_ft.lightning.fitting import Recipe
-from sam_ft.lightning.memory_estimate import Setup, StepMemory, estimate
+from sam_ft.lightning.memory.estimate import Setup, StepMemory, estimate
+from sam_ft.lightning.memory.room import room_on
 from sam_ft.models.adapt.choices import ADAPT
 from sam_ft.models.adapt.lora import has_lora
 from sam_ft.prompts.presets import InteractivePreset
@@ -39,27 +36,19 @@ def memory_report(setup: Setup, *, is_setting: Callable[[str], bool] = lambda ke
         setup: the training.
         is_setting: whether a program has a setting of a name such as `prompts.num_clicks`.
     """
-    now, room = estimate(setup), room_on(setup.device)
-    on_gpu = setup.device.type == "cuda"
-    where = "" if room is None else f"; {_amount(room)} {'on the device' if on_gpu else 'of memory are free'}"
+    now, room = estimate(setup), room_on(setup.device, num_processes=setup.num_processes)
+    each = f" for each of {setup.num_processes} processes" if setup.num_processes > 1 else ""
+    free = "" if room is None else f"; {_amount(room)} are free{each}"
     parts = {
         "weights and optimiser": now.weights + now.optimiser,
         "image encoder": now.encoder,
         "rounds of prompts" if isinstance(setup.recipe, Recipe) else "classes of pixels": now.rounds,
     }
     listed = ", ".join(f"{_amount(size)} {name}" for name, size in parts.items())
-    line = f"memory: about {_amount(now.total)} a step: {listed}{where}"
+    line = f"memory: about {_amount(now.total)} a step: {listed}{free}"
     if room is None or _fits(now, setup, room):
         return line
     return "\n".join([line, *_advice(setup, now, room=room, is_setting=is_setting)])
-
-
-def room_on(device: torch.device) -> int | None:
-    """Bytes of a GPU, or those of this machine that are free for a process; None where nothing tells."""
-    if device.type == "cuda":
-        return int(torch.cuda.get_device_properties(device).total_memory)
-    known = list(_free_for_process())
-    return min(known) if known else None
 
 
 def options(setup: Setup) -> Iterator[Option]:
@@ -143,26 +132,6 @@ def _with(setup: Setup, part: str, **changes: object) -> Setup:
 
 def _trains_whole_encoder(setup: Setup) -> bool:
     return not has_lora(setup.model) and all(p.requires_grad for p in setup.model.image_encoder.parameters())
-
-
-def _free_for_process() -> Iterator[int]:
-    """What the system has left, and what its control group may take at the most, as SLURM and containers set it."""
-    table = Path("/proc/meminfo")
-    if table.is_file():
-        for line in table.read_text(encoding="ascii").splitlines():
-            if line.startswith("MemAvailable:"):
-                yield int(line.split()[1]) * 1024
-    elif "SC_PHYS_PAGES" in os.sysconf_names:
-        yield os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    group = Path("/proc/self/cgroup")
-    if group.is_file():
-        folder = Path("/sys/fs/cgroup") / group.read_text(encoding="ascii").splitlines()[-1].partition("::")[2].lstrip(
-            "/"
-        )
-        for path in (folder, *folder.parents):
-            limit = path / "memory.max"
-            if limit.is_file() and (text := limit.read_text(encoding="ascii").strip()) != "max":
-                yield int(text)
 
 
 def _amount(size: int) -> str:
