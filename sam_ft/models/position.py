@@ -47,7 +47,7 @@ def relative_position_bias(queries: Tensor, rel_pos_h: Tensor, rel_pos_w: Tensor
         size: (h, w).
 
     Returns:
-        (B, heads, h * w, h * w), to be handed to `scaled_dot_product_attention` as its mask.
+        (B, heads, h * w, h * w), to be handed to `attend` as its mask.
 
     Raises:
         ValueError: where a table's length does not fit the size.

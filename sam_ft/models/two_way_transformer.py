@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from sam_ft.models.attention import attend
 from sam_ft.models.layers import FeedForward
 
 _SHARPNESS = 2.0
@@ -116,7 +117,7 @@ class Attention(nn.Module):
         queries = self._heads(self.q_proj(queries_and_keys)).flatten(0, 1)  # (B * N, heads, T, d)
         keys = self._heads(self.k_proj(queries_and_keys)).flatten(0, 1)
         mask = present.flatten(0, 1)[:, None, None]  # (B * N, 1, 1, T)
-        attended = F.scaled_dot_product_attention(queries, keys, self._heads(self.v_proj(values)).flatten(0, 1), mask)
+        attended = attend(queries, keys, self._heads(self.v_proj(values)).flatten(0, 1), mask=mask)
         return self.out_proj(attended.transpose(1, 2).flatten(2)).view_as(values)  # (B, N, T, C)
 
     def tokens_to_image(self, tokens: Tensor, image: Tensor, image_pe: Tensor) -> Tensor:
@@ -124,7 +125,7 @@ class Attention(nn.Module):
         batch, groups = image.shape[:2]
         queries = self.q_proj(tokens).reshape(batch, groups, -1, self.q_proj.out_features)  # (B, G, N / G * T, d)
         keys = self.k_proj(image) + F.linear(image_pe, self.k_proj.weight)
-        attended = F.scaled_dot_product_attention(
+        attended = attend(
             self._heads(queries).flatten(0, 1),
             self._heads(keys).flatten(0, 1),
             self._heads(self.v_proj(image)).flatten(0, 1),

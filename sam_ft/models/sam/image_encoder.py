@@ -9,10 +9,10 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from sam_ft.models import windows
+from sam_ft.models.attention import attend
 from sam_ft.models.layers import FeedForward, LayerNorm2d
 from sam_ft.models.position import relative_position_bias
 
@@ -188,7 +188,7 @@ class GridAttention(nn.Module):
         qkv = self.qkv(x).view(batch, height * width, 3, self.num_heads, channels // self.num_heads)
         queries, keys, values = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # each (B, heads, h * w, d)
         bias = relative_position_bias(queries, self.rel_pos_h, self.rel_pos_w, (height, width))
-        attended = F.scaled_dot_product_attention(queries, keys, values, attn_mask=bias)
+        attended = attend(queries, keys, values, mask=bias)
         attended = attended.transpose(1, 2).reshape(batch, height, width, channels)  # (B, h, w, C)
         return self.proj(attended)
 
