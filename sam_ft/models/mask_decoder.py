@@ -115,7 +115,8 @@ class MaskDecoder(nn.Module):
         batch, objects = prompts.sparse.shape[:2]
         tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, K + T, C)
         present = F.pad(prompts.present, (len(output_tokens), 0), value=True)  # (B, N, K + T)
-        image = (features[:, None] + prompts.dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
+        dense = prompts.dense.to(features.dtype)  # with autocast the many image features stay in 16 bits
+        image = (features[:, None] + dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
         return self.transformer(tokens, present, image, image_pe.flatten(1).T)
 
     def _kernels(self, tokens: Tensor, multimask_output: bool | None) -> Tensor:

@@ -146,7 +146,8 @@ class Attention(nn.Module):
         scores = scores.reshape(batch, objects, positions, self.num_heads, num_tokens)  # (B, N, P, heads, T)
         scores = scores.masked_fill(~present[:, :, None, None], float("-inf"))
         weights = scores.softmax(dim=-1).flatten(3)  # (B, N, P, heads * T)
-        return weights @ self._projected_values(values) + self.out_proj.bias
+        attended = weights @ self._projected_values(values)
+        return attended + self.out_proj.bias.to(attended.dtype)
 
     def _projected_values(self, values: Tensor) -> Tensor:
         """Each head's share of the output for each token: (B, N, T, C) -> (B, N, heads * T, C)."""
