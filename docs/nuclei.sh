@@ -8,11 +8,11 @@ set -euo pipefail
 prompts=$1 output=$2/$1
 shift 2
 overrides=("$@")
-few=(prompts.box_deviation=0.05) some=() many=()
+few=(prompts.box_deviation=0.05) some=() many=() most=()
 case $prompts in
     clicks)
-        few+=(prompts=sam_paper prompts.fewest_clicks=0 prompts.num_mask_only=0 prompts.centre_probability=0.5)
-        some=(prompts.num_clicks=2) many=(prompts.num_clicks=4)
+        few+=(prompts=sam_paper prompts.fewest_clicks=0 prompts.num_mask_only=0 prompts.centre_probability=0.75)
+        some=(prompts.num_clicks=2) many=(prompts.num_clicks=4) most=(prompts.num_clicks=7)
         ;;
     box_only) few+=(prompts=box_only) ;;
     *) echo "Expected clicks or box_only, but got $prompts." >&2 && exit 2 ;;
@@ -31,9 +31,9 @@ train() { # SIDE_OF_THE_FRAME STEPS OVERRIDES...
 export OMP_NUM_THREADS=1 # of each of the two processes
 next=(optimiser.lr=8e-4 loader.batch_size=1 loader.max_objects=12)
 SECONDS=0
-train 128 4000 "${some[@]}" "${overrides[@]}"
-train 256 2700 "${next[@]}" "${some[@]}" loader.windows=[0.25,0.5] "${overrides[@]}"
-train 512 1400 "${next[@]}" "${many[@]}" loader.windows=[0.5,0.8] "${overrides[@]}"
-train 768 500 "${next[@]}" "${many[@]}" loader.windows=[0.8,1.0] optimiser.schedule.final_lr=0 "${overrides[@]}"
+train 128 4800 "${some[@]}" "${overrides[@]}"
+train 256 2800 "${next[@]}" "${some[@]}" loader.windows=[0.25,0.5] "${overrides[@]}"
+train 512 900 "${next[@]}" "${many[@]}" loader.windows=[0.5,0.8] "${overrides[@]}"
+train 768 380 "${next[@]}" "${most[@]}" loader.windows=[0.8,1.0] optimiser.schedule.final_lr=0 "${overrides[@]}"
 echo "Trained for $((SECONDS / 60)) min $((SECONDS % 60)) s."
 sam-ft evaluate checkpoint="$output/$number/best.ckpt" part=test clicks=[1,2,3,5,9] output="$output/test"
