@@ -34,6 +34,6 @@ SECONDS=0
 train 128 4800 "${some[@]}" "${overrides[@]}"
 train 256 2800 "${next[@]}" "${some[@]}" loader.windows=[0.25,0.5] "${overrides[@]}"
 train 512 900 "${next[@]}" "${many[@]}" loader.windows=[0.5,0.8] "${overrides[@]}"
-train 768 380 "${next[@]}" "${most[@]}" loader.windows=[0.8,1.0] optimiser.schedule.final_lr=0 "${overrides[@]}"
+train 768 340 "${next[@]}" "${most[@]}" loader.windows=[0.8,1.0] optimiser.schedule.final_lr=0 "${overrides[@]}"
 echo "Trained for $((SECONDS / 60)) min $((SECONDS % 60)) s."
 sam-ft evaluate checkpoint="$output/$number/best.ckpt" part=test clicks=[1,2,3,5,9] output="$output/test"
