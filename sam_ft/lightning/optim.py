@@ -10,6 +10,7 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from sam_ft.lightning.muon import Muon
 from sam_ft.lightning.parameter_groups import Rates
 from sam_ft.lightning.schedules import Cosine, Schedule
 
@@ -22,6 +23,7 @@ class OptimiserSettings:
         lr: the highest learning rate.
         lr_factors: what `lr` is multiplied by in `image_encoder`, `prompt_encoder` and `mask_decoder`; see `Rates`.
         layer_decay: what it is multiplied by from block to block down the image encoder; see `Rates`.
+        muon: what `lr` is multiplied by for weight matrices, which Muon moves then; None: AdamW moves them too.
         weight_decay: of weights; biases, norms, embeddings and tables of positions have none.
         warmup: share of the steps in which the learning rate rises from 0, or, as a whole number, these steps.
         schedule: how it falls afterwards.
@@ -36,6 +38,7 @@ class OptimiserSettings:
     lr: float = 1e-4
     lr_factors: Mapping[str, float] = field(default_factory=dict)
     layer_decay: float = 1.0
+    muon: float | None = None
     weight_decay: float = 0.1
     warmup: float = 0.05
     schedule: Schedule = field(default_factory=Cosine)
@@ -56,26 +59,30 @@ class OptimiserSettings:
     def rates(self) -> Rates:
         """Learning rate and weight decay of each parameter."""
         return Rates(
-            lr=self.lr, lr_factors=self.lr_factors, layer_decay=self.layer_decay, weight_decay=self.weight_decay
+            lr=self.lr,
+            lr_factors=self.lr_factors,
+            layer_decay=self.layer_decay,
+            weight_decay=self.weight_decay,
+            muon=self.muon,
         )
 
     def optimiser(self, model: nn.Module) -> Optimizer:
-        """AdamW over every parameter that requires a gradient, each exactly once.
+        """AdamW, and Muon where asked for, over every parameter that requires a gradient, each exactly once.
 
         Raises:
             ValueError: if none does.
         """
-        groups: dict[tuple[float, float], list[nn.Parameter]] = defaultdict(list)
+        groups: dict[tuple[float, float, bool], list[nn.Parameter]] = defaultdict(list)
         for each in self.rates().of(model):
-            groups[each.lr, each.weight_decay].append(each.parameter)
+            groups[each.lr, each.weight_decay, each.by_muon].append(each.parameter)
         if not groups:
             raise ValueError("Expected at least one parameter to train, but all are frozen.")
-        optimiser = AdamW(
-            [{"params": params, "lr": lr, "weight_decay": decay} for (lr, decay), params in groups.items()],
-            lr=self.lr,
-            betas=(self.betas[0], self.betas[1]),
-            fused=True,
-        )
+        listed = [
+            {"params": params, "lr": lr, "weight_decay": decay, "muon": by_muon}
+            for (lr, decay, by_muon), params in groups.items()
+        ]
+        kind = AdamW if self.muon is None else Muon
+        optimiser = kind(listed, lr=self.lr, betas=(self.betas[0], self.betas[1]), fused=True)
         optimiser._step_supports_amp_scaling = False  # type: ignore[attr-defined]  # else Lightning refuses to clip
         return optimiser
 

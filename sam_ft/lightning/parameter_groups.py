@@ -22,6 +22,7 @@ class TrainedParameter:
     parameter: nn.Parameter
     lr: float
     weight_decay: float
+    by_muon: bool
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Rates:
             parameter, and once for the neck; patches and positions come before the first block.
         weight_decay: of weights. Biases, norms and everything else of one dimension have none, nor have embeddings
             (the decoder's tokens, the kinds of prompts) and tables of positions.
+        muon: what `lr` is multiplied by for weight matrices, which Muon moves then; None: AdamW moves them too.
 
     Raises:
         ValueError: a value is out of range, or a part is unknown.
@@ -46,6 +48,7 @@ class Rates:
     lr_factors: Mapping[str, float]
     layer_decay: float
     weight_decay: float
+    muon: float | None = None
 
     def __post_init__(self) -> None:
         if not self.lr > 0 or not self.weight_decay >= 0:
@@ -60,21 +63,22 @@ class Rates:
             )
         if not 0 < self.layer_decay <= 1:
             raise ValueError(f"Expected `layer_decay` in (0, 1], but got {self.layer_decay}.")
+        if self.muon is not None and not self.muon > 0:
+            raise ValueError(f"Expected `muon` to be a factor above 0, or null for AdamW alone, but got {self.muon}.")
 
     def of(self, model: nn.Module) -> list[TrainedParameter]:
         """Every parameter of a model that requires a gradient, exactly once."""
         depth = len({block[1] for name, _ in model.named_parameters() if (block := _BLOCK.match(name))})
         undecayed = set(_undecayed(model))
-        return [
-            TrainedParameter(
-                name=name,
-                parameter=parameter,
-                lr=self.lr * self._factor(name, depth=depth),
-                weight_decay=0.0 if parameter in undecayed else self.weight_decay,
-            )
-            for name, parameter in model.named_parameters()
-            if parameter.requires_grad
-        ]
+        trained = []
+        for name, parameter in model.named_parameters():
+            if parameter.requires_grad:
+                lr = self.lr * self._factor(name, depth=depth)
+                decay = 0.0 if parameter in undecayed else self.weight_decay
+                by_muon = self.muon is not None and parameter.ndim == 2 and parameter not in undecayed
+                lr *= self.muon if by_muon and self.muon is not None else 1.0
+                trained.append(TrainedParameter(name, parameter, lr=lr, weight_decay=decay, by_muon=by_muon))
+        return trained
 
     def _factor(self, name: str, *, depth: int) -> float:
         part = name.partition(".")[0]
