@@ -28,6 +28,6 @@ def require(module: str, *, extra: str) -> ModuleType:
             raise
         raise MissingPackageError(
             f"Expected the package `{module.partition('.')[0]}` to provide `{module}`, but `{err.name}` is not "
-            f'installed: pip install "sam-ft[{extra}]".',
+            f'installed: pip install "sam-ft[{extra}]", in a checkout with -c constraints.txt.',
             name=err.name,
         ) from err

@@ -113,7 +113,8 @@ def progress(samples: SampleDataset) -> Any:
 
 def title_of(config: DictConfig) -> str:
     """The heading of the page."""
-    return f"{Path(config.checkpoint).name} on {config.part}"
+    checkpoint = Path(config.checkpoint)
+    return f"{checkpoint.absolute().parent.name}/{checkpoint.name} on {config.part}"
 
 
 def command() -> str:

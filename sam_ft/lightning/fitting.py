@@ -84,6 +84,7 @@ def fit(
         ValueError: if the folder already holds a run that is not resumed, the checkpoint does not exist or is of
             another model, no validation would happen, Lightning does not take the arguments of its trainer, or the
             validation part has objects of classes that the class head does not know.
+        TrainingInterrupted: the user pressed Ctrl-C; the state after the running step is saved.
     """
     recipe, monitoring = recipe or Recipe(), monitoring or Monitoring()
     if model.class_names:

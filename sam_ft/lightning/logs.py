@@ -34,7 +34,9 @@ def loggers(
     is_own = library.run is None  # else the caller has opened a run, which Lightning joins
     offline = wandb == "offline"
     settings = library.Settings(silent=offline)  # online, it tells the address of the run
-    made.append(WandbLogger(project="sam-ft", save_dir=output, offline=offline, config=dict(config), settings=settings))
+    logger = WandbLogger(project="sam-ft", save_dir=output, offline=offline, config=dict(config), settings=settings)
+    logger._wandb_init.pop("anonymous", None)  # Lightning sets it always, and wandb warns of it
+    made.append(logger)
     try:
         yield made
     finally:

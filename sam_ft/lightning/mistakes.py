@@ -77,12 +77,14 @@ def _unknown_setting(err: OmegaConfBaseException, config_folder: Path | None) ->
     group = config_folder / choice.partition("@")[0] if config_folder is not None else None
     if group is not None and group.is_dir():
         options = sorted(path.stem for path in group.glob("*.yaml"))
-        return f"Expected a choice of `{choice}`, but got none: add {choice}=NAME, one of {', '.join(options)}."
+        hint = f"add {choice}=NAME, one of {', '.join(options)}."
+        if _root_of(err).get("resume") is not None:
+            hint += " A run is resumed by its whole command, with resume=... beside it."
+        return f"Expected a choice of `{choice}`, but got none: {hint}"
     folder, _, name = full_key.rpartition(".")
     siblings = _keys(err.parent_node)
     known = [f"{folder}.{key}" if folder else key for key in siblings]
-    root = err.parent_node._get_root() if err.parent_node is not None else None
-    elsewhere = [key for key in _settings(root) if key.rpartition(".")[2] == name] if root is not None else []
+    elsewhere = [key for key in _settings(_root_of(err)) if key.rpartition(".")[2] == name]
     hint = _like(full_key, known) or _like_one_of(elsewhere)
     if not hint:
         of = f" of `{folder}`" if folder else ""
@@ -90,6 +92,12 @@ def _unknown_setting(err: OmegaConfBaseException, config_folder: Path | None) ->
     if folder == "trainer":
         hint += f" Another argument of Lightning's Trainer is added by +{full_key}=..."
     return f"Expected the name of a setting, but got `{full_key}`.{hint}"
+
+
+def _root_of(err: OmegaConfBaseException) -> DictConfig:
+    """The whole config in which something is wrong; empty where that is not known."""
+    root = err.parent_node._get_root() if err.parent_node is not None else None
+    return root if isinstance(root, DictConfig) else DictConfig({})
 
 
 def _settings(config: object, prefix: str = "") -> Iterator[str]:

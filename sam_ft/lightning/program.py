@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
 from sam_ft.data.splits import DataSplits, SampleDataset
+from sam_ft.lightning.interrupting import TrainingInterrupted
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.choices import adapt
@@ -29,6 +31,9 @@ TRACEBACK_VARIABLE = "SAM_FT_TRACEBACK"
 """Set to 1, it shows where a user's mistake was noticed."""
 
 PARTS = ("train", "val", "test")
+
+_INTERRUPTED = 128 + signal.SIGINT
+"""The exit code of programs that Ctrl-C ended."""
 
 _RUN_NAME_VARIABLE = "SAM_FT_RUN_NAME"
 """How a program tells the processes that Lightning starts for further devices where to write."""
@@ -44,6 +49,9 @@ def run(task: Callable[[DictConfig], None], *, config_folder: Path, config_name:
         try:
             refuse_missing(config)
             task(config)
+        except TrainingInterrupted as stop:
+            sys.stderr.write(f"{stop}\n")
+            raise SystemExit(_INTERRUPTED) from None
         except USER_ERRORS as err:  # caught inside, since Hydra would print all overrides first
             exit_with(err, config_folder=config_folder)
 

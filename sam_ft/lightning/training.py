@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -20,6 +21,7 @@ from sam_ft.lightning.averaging import AveragedWeights
 from sam_ft.lightning.callbacks import Draw, StepProgress, ValidationPictures, checkpoints, early_stopping
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.data_module import SamDataModule
+from sam_ft.lightning.interrupting import SaveOnInterrupt
 from sam_ft.lightning.logs import loggers
 from sam_ft.lightning.module import TaughtModule
 from sam_ft.lightning.monitoring import Watched
@@ -28,6 +30,8 @@ from sam_ft.lightning.resuming import steps_done_in
 from sam_ft.lightning.validation_interval import with_validation
 from sam_ft.models.adapt.lora import has_lora, save_adapter
 from sam_ft.models.sam.model import Sam
+
+_logger = logging.getLogger(__name__)
 
 _HALF_WEIGHTS = ("bf16-true", "16-true")
 
@@ -70,6 +74,7 @@ def run_training(
 
     Raises:
         ValueError: as there, but for what concerns the data.
+        TrainingInterrupted: the user pressed Ctrl-C.
     """
     output, arguments = Path(output), with_validation(trainer or {})
     _expect_float32_weights(arguments)
@@ -87,6 +92,7 @@ def run_training(
         *([] if ema is None else [AveragedWeights(ema)]),  # after the pictures
         *early_stopping(monitor=monitoring.metric, patience=monitoring.patience),
         *lower_on_plateau(module.optimiser_settings.schedule, monitor=monitoring.metric),
+        SaveOnInterrupt(output / "last.ckpt"),
     ]
     lightning = _trainer(arguments, output=output, callbacks=callbacks)
     config = module.config
@@ -95,6 +101,8 @@ def run_training(
             with atomic_write(output / "config.yaml") as path:
                 path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")
         lightning.loggers = made
+        if done is not None and lightning.is_global_zero:
+            _logger.info("Going on after %d steps, from %s.", done, resume)
         lightning.fit(module, data_module, ckpt_path=None if resume is None else str(resume), weights_only=True)
         return _finish(lightning, module.model, output, best=kept[0])
 

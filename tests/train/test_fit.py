@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import numpy as np
 import pytest
 
 from sam_ft.checkpoints import load_model
+from sam_ft.lightning.module import SamModule
 
 Program = Callable[..., Any]
 LABEL = np.zeros((8, 8, 10), dtype=np.uint8)
@@ -153,6 +155,28 @@ def test_semantic_segmentation_trains_resumes_and_is_measured(sam_ft: Program, t
     files = ["confusion.csv", "index.html", "summary.json"]
     assert sorted(path.name for path in (tmp_path / "run" / "evaluation").iterdir()) == files
     assert "thresholds=0" in one_line(sam_ft(*command, "thresholds=2"))
+
+
+def test_ctrl_c_ends_a_training_after_its_step_and_says_how_to_go_on(
+    sam_ft: Program, synthetic: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = SamModule.training_step
+
+    def pressed(self: SamModule, *args: Any) -> Any:
+        signal.raise_signal(signal.SIGINT)
+        return step(self, *args)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SamModule, "training_step", pressed)
+        stopped = sam_ft("fit", *synthetic, "trainer.max_steps=3", "trainer.val_check_interval=3", "output=run")
+    assert stopped.code == 130
+    assert "Stopping after this step" in stopped.out
+    last_line = stopped.err.strip().splitlines()[-1]
+    assert last_line == "Stopped after 1 steps. To go on, give the same command with resume=run/last.ckpt"
+    assert "with resume=... beside it" in one_line(sam_ft("fit", "resume=run/last.ckpt"))
+    done = sam_ft("fit", *synthetic, "trainer.max_steps=3", "trainer.val_check_interval=3", "resume=run/last.ckpt")
+    assert done.code == 0, done.err
+    assert "Going on after 1 steps, from run/last.ckpt." in done.out
 
 
 def test_the_head_of_another_task_gives_way(sam_ft: Program, synthetic: list[str]) -> None:
