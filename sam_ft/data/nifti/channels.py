@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.transforms import resolve_window
@@ -62,14 +63,14 @@ def with_neighbours(channels: Channels, distance: int) -> Channels:
 
 def _three_windows(window: Window | Sequence[Window | None] | None) -> list[tuple[float, float] | None]:
     if window is None or isinstance(window, str) or _is_pair(window):
-        return [None if window is None else resolve_window(window)] * 3  # type: ignore[arg-type]
-    if len(window) != 3:
+        return [None if window is None else resolve_window(window)] * 3
+    if len(window) != 3 or not all(one is None or isinstance(one, str) or _is_pair(one) for one in window):
         raise ValueError(
             "Expected `window` to be a name, a pair (level, width > 0) or three of these for red, green and blue, "
             f"but got {list(window)}."
         )
-    return [None if one is None else resolve_window(one) for one in window]  # type: ignore[arg-type]
+    return [None if one is None else resolve_window(one) for one in window]
 
 
-def _is_pair(window: Sequence[object]) -> bool:
-    return len(window) == 2 and all(isinstance(part, (int, float)) for part in window)
+def _is_pair(window: object) -> TypeGuard[tuple[float, float]]:
+    return isinstance(window, Sequence) and len(window) == 2 and all(isinstance(part, (int, float)) for part in window)

@@ -119,17 +119,6 @@ class SliceGrid:
         """(..., rows, columns) whole slices -> what `field` shows of them, a view."""
         return planes if self.field is None else planes[..., self.field[0], self.field[1]]
 
-    def around(self, canonical: np.ndarray) -> SliceGrid:
-        """The same grid, of which only the smallest rectangle is shown that holds all of a canonical bool volume.
-
-        Raises:
-            ValueError: Nothing in the volume is True.
-        """
-        rectangle = extent(self.planes(canonical))
-        if rectangle is None:
-            raise ValueError(f"Expected something to show in {self.path}, but got an empty volume.")
-        return self.showing(rectangle)
-
     def showing(self, rectangle: Extent) -> SliceGrid:
         """The same grid, of which only the rows and columns of a rectangle are shown."""
         top, bottom, left, right = rectangle

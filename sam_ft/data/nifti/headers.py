@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import math
+import zlib
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+from isal import igzip
 from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import SpatialImage
 
@@ -16,8 +18,29 @@ _logger = logging.getLogger(__name__)
 
 _MOST_INFLATION = 1032
 """A byte of deflated data gives at most this many (zlib's technical details)."""
+_HEADER_BYTES = 348
+_MAGIC = (b"n+1", b"ni1", b"n+2", b"ni2")
 _SAME_WITHIN_MM = 0.01
 _SAME_WITHIN_DEGREES = 0.05
+
+
+def why_unreadable(path: Path, err: Exception) -> str:
+    """What is wrong with a file that nibabel refuses, in plainer words than its own."""
+    packed, name = path.suffix.lower() == ".gz", path.name.lower().removesuffix(".gz")
+    if not name.endswith(".nii"):
+        return str(err)
+    try:
+        with igzip.open(path, "rb") if packed else open(path, "rb") as file:
+            start = file.read(_HEADER_BYTES)
+    except igzip.BadGzipFile:
+        return "it is no gzip file" if path.stat().st_size else "it is empty"
+    except (OSError, EOFError, zlib.error) as broken:
+        return f"the file is damaged: {broken}"
+    if not start:
+        return "it is empty"
+    if len(start) < _HEADER_BYTES:
+        return f"it ends after {len(start)} bytes, within the header"
+    return str(err) if start[344:347] in _MAGIC or start[4:7] in _MAGIC else "it has no NIfTI header"
 
 
 def refuse_claims_beyond_the_file(image: SpatialImage, *, path: Path) -> None:

@@ -17,7 +17,7 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from nibabel.volumeutils import apply_read_scaling
 
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
-from sam_ft.data.nifti.headers import refuse_claims_beyond_the_file
+from sam_ft.data.nifti.headers import refuse_claims_beyond_the_file, why_unreadable
 from sam_ft.data.nifti.inflating import inflate
 
 _LABEL_TOLERANCE = 1e-3
@@ -36,7 +36,7 @@ def open_volume(path: Path) -> SpatialImage:
     try:
         image: Any = nibabel.load(path)
     except _UNREADABLE as err:
-        raise ValueError(f"Expected a NIfTI volume in {path}, but it cannot be read: {err}") from err
+        raise ValueError(f"Expected a NIfTI volume in {path}, but {why_unreadable(path, err)}.") from err
     affine = getattr(image, "affine", None)
     if affine is None or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError(f"Expected {path} to have an affine that can be inverted, but got {affine}.")

@@ -88,6 +88,7 @@ class NiftiSlices:
         )
         self.entries = tuple(entry for entry in chosen if self._holds_object(entry))
         self._empty = tuple(entry for entry in chosen if not self._tables[entry.volume].largest_px[entry.index])
+        self._ranges: dict[tuple[int, int], tuple[float, float]] = {}
         self._report(num_slices=len(chosen))
 
     def __len__(self) -> int:
@@ -178,10 +179,15 @@ class NiftiSlices:
             index = min(max(index + channel.offset, 0), grid.num_slices - 1)
         plane = grid.shown(image.plane(index, cache=self.cache))
         if channel.window is None:
-            low, high = image.intensity_range(self.cache)
+            low, high = self._range_of(entry.volume, channel.sequence)
             return grid.image_to_picture(rescale(plane, low=low, high=high))
         level, width = channel.window
         return grid.image_to_picture(window(plane, level=level, width=width))
+
+    def _range_of(self, number: int, sequence: int) -> tuple[float, float]:
+        if (number, sequence) not in self._ranges:
+            self._ranges[number, sequence] = self.volumes[number].images[sequence].intensity_range(self.cache)
+        return self._ranges[number, sequence]
 
     def _holds_object(self, entry: SliceEntry) -> bool:
         smallest = self.objects.smallest_px(self.volumes[entry.volume].grid.pixel_mm)

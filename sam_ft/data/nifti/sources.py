@@ -13,7 +13,7 @@ from nibabel.spatialimages import SpatialImage
 
 from sam_ft.data.nifti.grid import Extent, SliceGrid, extent
 from sam_ft.data.nifti.identity import FileIdentity
-from sam_ft.data.nifti.reading import Scaling, open_volume, read_labels, read_stored, read_voxels, scaling_of
+from sam_ft.data.nifti.reading import Scaling, open_volume, read_labels, read_stored, scaling_of
 from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.transforms import foreground_mask, percentile_range
 
@@ -61,25 +61,25 @@ class ImageSource:
         low, high = facts["range"]
         return float(low), float(high)
 
-    def foreground(self) -> np.ndarray:
-        """(X, Y, Z) bool, as the file stores it: what `sam_ft.transforms.foreground_mask` finds."""
-        voxels = read_voxels(open_volume(self.path), path=self.path, volume_index=self.volume_index)
-        return foreground_mask(voxels)
-
     def foreground_extent(self, cache: SliceCache) -> Extent | None:
-        """The rectangle of a slice that holds the foreground of all slices; None if there is none."""
+        """The rectangle of a slice that holds the foreground of all slices; None if there is none.
+
+        Foreground is what `sam_ft.transforms.foreground_mask` finds in the whole volume.
+        """
         facts = cache.facts(
-            self._key("foreground"),
-            compute=lambda: {"foreground": extent(self.grid.planes(self.grid.to_canonical(self.foreground())))},
+            self._key("foreground"), compute=lambda: {"foreground": extent(foreground_mask(self._whole(cache)))}
         )
         return _as_extent(facts["foreground"])
 
     def _percentiles(self, cache: SliceCache) -> tuple[float, float]:
-        stored = self._stored() if self.mapped else cache.whole(self._key(), decode=self._decode)
-        voxels = self.scaling(stored)
+        voxels = self._whole(cache)
         if not np.isfinite(voxels).any():
             raise ValueError(f"Expected finite intensities in {self.path}, but got none.")
         return percentile_range(voxels)
+
+    def _whole(self, cache: SliceCache) -> np.ndarray:
+        """(slices, rows, columns) intensities."""
+        return self.scaling(self._stored() if self.mapped else cache.whole(self._key(), decode=self._decode))
 
     def _stored(self) -> np.ndarray:
         """(slices, rows, columns) unscaled numbers; a view where the file is mapped into memory."""
