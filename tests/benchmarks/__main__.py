@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tests.benchmarks.results import save_picture, table, write_rows
 
-BENCHMARKS: dict[str, str] = {}
+BENCHMARKS: dict[str, str] = {"nifti_random_slices": "tests.benchmarks.nifti_random_slices"}
 """Name -> the module with its `rows`."""
 FOLDER = Path("runs/benchmarks")
 

@@ -51,7 +51,7 @@ class DiskCache:
         self.max_bytes = max_bytes
         self._layouts: dict[str, _Layout] = {}
         self._touched: dict[str, float] = {}
-        self._warned: set[str] = set()
+        self._said: set[str] = set()
 
     def plane(self, key: str, index: int) -> np.ndarray | None:
         """(rows, columns) one plane of an entry; None if there is no such entry."""
@@ -94,6 +94,7 @@ class DiskCache:
             self._warn("write", f"it cannot be written to: {err}")
             return False
         self._layouts.pop(key, None)
+        self._say_where()
         return True
 
     def facts(self, key: str) -> Facts | None:
@@ -154,9 +155,14 @@ class DiskCache:
                 total -= size
             return total <= self.max_bytes
 
+    def _say_where(self) -> None:
+        if "where" not in self._said:
+            self._said.add("where")
+            _logger.info("Decoded volumes are kept in %s, at most %.3g GiB.", self.folder, self.max_bytes / 2**30)
+
     def _warn(self, about: str, reason: str) -> None:
-        if about not in self._warned:
-            self._warned.add(about)
+        if about not in self._said:
+            self._said.add(about)
             _logger.warning(
                 "Decoded volumes are kept in %s (at most %.3g GiB), but %s. Reading is slower so.",
                 self.folder, self.max_bytes / 2**30, reason,

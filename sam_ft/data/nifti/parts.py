@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal, TypedDict, Unpack
 
 from sam_ft.data.folds import FoldSplit
@@ -52,7 +53,7 @@ def nifti_splits(
 
     Raises:
         ValueError: As `NiftiSlices` and the splits do, an unknown `crop`, a part without slices, one image in
-            two parts, or neighbours that reach from one slab into another.
+            two parts, a `group` with slabs, or neighbours that reach from one slab into another.
     """
     if crop not in (None, "foreground"):
         raise ValueError(f'Expected `crop` to be "foreground" or null, but got {crop!r}.')
@@ -61,6 +62,8 @@ def nifti_splits(
     dataset = dataset.cropped() if crop else dataset
     dataset = dataset.with_neighbours(neighbours) if neighbours is not None else dataset
     if isinstance(split, SlabSplit):
+        if group is not None:
+            raise ValueError(f"Expected group=null with slabs, which split every volume, but got {group!r}.")
         parts = _parts_by_slab(dataset, split, reach=neighbours or 0)
     else:
         parts = _parts_by_group(dataset, split, group=group)
@@ -92,18 +95,16 @@ def refuse_twins(dataset: NiftiSlices, parts: Mapping[int, Part]) -> None:
     Raises:
         ValueError: Such a pair, named.
     """
-    by_content: dict[str, list[int]] = defaultdict(list)
-    for number in parts:
+    by_content: dict[str, list[tuple[Path, Part]]] = defaultdict(list)
+    for number, part in parts.items():
         for image in dataset.volumes[number].images:
-            by_content[image.identity.content].append(number)
-    for numbers in by_content.values():
-        first, *others = numbers
-        for other in others:
-            if parts[first] != parts[other]:
-                paths = [dataset.volumes[number].images[0].path for number in (first, other)]
+            by_content[image.identity.content].append((image.path, part))
+    for (first, first_part), *others in by_content.values():
+        for other, part in others:
+            if part != first_part:
                 raise ValueError(
-                    f"Expected no image in two parts, but {paths[0]} ({parts[first]}) and {paths[1]} "
-                    f"({parts[other]}) have the same content: remove one, or keep them together by `group`."
+                    f"Expected no image in two parts, but {first} ({first_part}) and {other} ({part}) have the same "
+                    "content: remove one, or keep them together by `group`."
                 )
 
 

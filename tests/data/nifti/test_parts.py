@@ -82,6 +82,12 @@ def test_a_slice_whose_objects_are_too_small_is_not_taken_for_an_empty_one(nifti
     assert added == set(range(8)) - {5}
 
 
+def test_slabs_have_no_groups(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    with pytest.raises(ValueError, match="group=null with slabs"):
+        nifti_splits(*nifti.patterns, split=SlabSplit(val=(0.3, 0.5), gap_mm=0), group="(a)")
+
+
 def test_neighbours_do_not_reach_into_a_held_out_slab(nifti: Any) -> None:
     nifti.save("a/image.nii.gz", np.ones((6, 6, 40), dtype=np.int16), np.diag([1.0, 1.0, 2.0, 1.0]))
     nifti.save("a/label.nii.gz", np.ones((6, 6, 40), dtype=np.uint8), np.diag([1.0, 1.0, 2.0, 1.0]))
