@@ -195,5 +195,7 @@ def refuse_other_grid(
 
 
 def _nearest(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if plane.shape == size:
+        return plane
     rows, columns = (nearest_indices(source, target).numpy() for source, target in zip(plane.shape, size, strict=True))
     return plane[rows][:, columns]

@@ -9,7 +9,7 @@ import numpy as np
 
 from sam_ft.data.nifti.disk_cache import Facts
 from sam_ft.data.nifti.grid import Extent, SliceGrid, extent
-from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.objects import ObjectRule, present_values
 from sam_ft.data.nifti.regions import label_regions, layers_of, objects_of_regions
 from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.data.nifti.sources import LabelSource
@@ -50,7 +50,8 @@ def objects_in(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Class name and (H, W) bool mask of every object that `grid` shows of a slice, however small."""
     if rule.kind != "components_3d":
-        yield from rule.every_object(grid.labels_to_picture(grid.shown(label.plane(index, cache=cache))))
+        labels = grid.labels_to_picture(grid.shown(label.plane(index, cache=cache)))
+        yield from rule.every_object(labels, among=table.values)
         return
     label.identity.refuse_change()
     for layer, names in enumerate(table.region_names):
@@ -61,7 +62,7 @@ def objects_in(
 
 def _facts(label: LabelSource, rule: ObjectRule, cache: SliceCache) -> Facts:
     planes = label.planes(cache)
-    values = [int(value) for value in np.unique(planes) if value > 0]
+    values = [value for value in present_values(planes) if value > 0]
     layers = _regions(label, rule, cache) if rule.kind == "components_3d" else []
     return {
         "values": values,
@@ -84,13 +85,13 @@ def _largest(
         ]
     else:
         found = list(rule.every_object(grid.labels_to_picture(planes[index])))
-    return max((int(mask.sum()) for _, mask in found), default=0)
+    return max((int(np.count_nonzero(mask)) for _, mask in found), default=0)
 
 
 def _regions(label: LabelSource, rule: ObjectRule, cache: SliceCache) -> list[tuple[np.ndarray, list[str]]]:
     """The connected regions of the whole volume, layer by layer; see `regions`."""
     planes = label.planes(cache)
-    present = [int(value) for value in np.unique(planes) if value > 0]
+    present = [value for value in present_values(planes) if value > 0]
     return [label_regions(planes, classes) for classes in layers_of(rule, present)]
 
 

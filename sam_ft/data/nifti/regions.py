@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
-from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.objects import ObjectRule, has_value, present_values
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 
@@ -41,7 +41,7 @@ def label_regions(labels: np.ndarray, classes: dict[str, tuple[int, ...]]) -> tu
         box = _around([boxes[value] for value in values if value in boxes])
         if box is None:
             continue
-        numbers, num_regions = ndimage.label(np.isin(labels[box], values), structure=_TOUCHING)
+        numbers, num_regions = ndimage.label(has_value(labels[box], values), structure=_TOUCHING)
         inside = numbers > 0
         regions[box][inside] = numbers[inside] + len(names)
         names += [name] * num_regions
@@ -50,9 +50,9 @@ def label_regions(labels: np.ndarray, classes: dict[str, tuple[int, ...]]) -> tu
 
 def objects_of_regions(regions: np.ndarray, names: Sequence[str]) -> Iterator[tuple[str, np.ndarray]]:
     """(H, W) region numbers of a slice -> class name and (H, W) bool mask of every region that shows in it."""
-    for number in np.unique(regions):
+    for number in present_values(regions):
         if number:
-            yield names[int(number) - 1], regions == number
+            yield names[number - 1], regions == number
 
 
 Box = tuple[slice, slice, slice]

@@ -121,8 +121,11 @@ class NiftiSlices:
 
     def picture(self, entry: SliceEntry) -> torch.Tensor:
         """(H, W, 3) uint8: any slice of a volume, also one without objects."""
-        shown = {channel: self._channel(entry, channel) for channel in set(self.channels)}
-        return torch.from_numpy(np.stack([shown[channel] for channel in self.channels], axis=-1))  # (H, W, 3)
+        shown = {channel: self._channel(entry, channel) for channel in dict.fromkeys(self.channels)}
+        picture = np.empty((*next(iter(shown.values())).shape, 3), dtype=np.uint8)  # (H, W, 3)
+        for place, channel in enumerate(self.channels):
+            picture[..., place] = shown[channel]
+        return torch.from_numpy(picture)
 
     def only(self, keep: Callable[[SliceEntry], bool]) -> NiftiSlices:
         """The same data set with fewer slices; volumes and decoded memory are shared."""

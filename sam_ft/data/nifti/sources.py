@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import nibabel
@@ -48,7 +49,7 @@ class ImageSource:
         if not 0 <= index < self.grid.num_slices:
             raise ValueError(f"Expected a slice from 0 to {self.grid.num_slices - 1} in {self.path}, but got {index}.")
         self.identity.refuse_change()
-        stored = self._stored()[index] if self.mapped else cache.plane(self._key(), index, decode=self._decode)
+        stored = self._stored()[index] if self.mapped else cache.plane(self._planes_key, index, decode=self._decode)
         return self.scaling(stored)
 
     def intensity_range(self, cache: SliceCache) -> tuple[float, float]:
@@ -79,7 +80,7 @@ class ImageSource:
 
     def _whole(self, cache: SliceCache) -> np.ndarray:
         """(slices, rows, columns) intensities."""
-        return self.scaling(self._stored() if self.mapped else cache.whole(self._key(), decode=self._decode))
+        return self.scaling(self._stored() if self.mapped else cache.whole(self._planes_key, decode=self._decode))
 
     def _stored(self) -> np.ndarray:
         """(slices, rows, columns) unscaled numbers; a view where the file is mapped into memory."""
@@ -89,7 +90,11 @@ class ImageSource:
     def _decode(self) -> np.ndarray:
         return np.ascontiguousarray(self._stored())
 
-    def _key(self, what: str = "image") -> str:
+    @cached_property
+    def _planes_key(self) -> str:
+        return self._key("image")
+
+    def _key(self, what: str) -> str:
         return self.identity.key(what, self.grid.plane, self.volume_index)
 
 
@@ -104,16 +109,20 @@ class LabelSource:
     def plane(self, index: int, *, cache: SliceCache) -> np.ndarray:
         """(rows, columns) integer labels of a whole slice; raises as `read_labels`, and where the file was changed."""
         self.identity.refuse_change()
-        return cache.plane(self.key(), index, decode=self._decode)
+        return cache.plane(self._planes_key, index, decode=self._decode)
 
     def planes(self, cache: SliceCache) -> np.ndarray:
         """(slices, rows, columns) integer labels; raises as `read_labels`."""
-        return cache.whole(self.key(), decode=self._decode)
+        return cache.whole(self._planes_key, decode=self._decode)
 
     def key(self, *parts: object) -> str:
         """A name for what was made of this label and the given settings."""
         axes = "".join(nibabel.aff2axcodes(self.grid.affine))
         return self.identity.key("label", self.grid.plane, axes, *parts)
+
+    @cached_property
+    def _planes_key(self) -> str:
+        return self.key()
 
     def _decode(self) -> np.ndarray:
         return np.ascontiguousarray(self.grid.planes(read_labels(self.path, image_grid=self.grid)))
