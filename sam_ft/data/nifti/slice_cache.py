@@ -47,9 +47,9 @@ class SliceCache:
         """(rows, columns) plane `index` of the volume `key`, which `decode` gives as (planes, rows, columns)."""
         if key in self._memory:
             self._memory.move_to_end(key)
-            return self._memory[key][index]
+            return self._memory[key][index].copy()  # a view would keep the whole volume alive
         plane = self.disk.plane(key, index)
-        return self._decoded(key, decode)[index] if plane is None else plane
+        return self._decoded(key, decode)[index].copy() if plane is None else plane
 
     def whole(self, key: str, *, decode: Decode) -> np.ndarray:
         """(planes, rows, columns) all of the volume `key`."""

@@ -49,7 +49,9 @@ class ImageSource:
         if not 0 <= index < self.grid.num_slices:
             raise ValueError(f"Expected a slice from 0 to {self.grid.num_slices - 1} in {self.path}, but got {index}.")
         self.identity.refuse_change()
-        stored = self._stored()[index] if self.mapped else cache.plane(self._planes_key, index, decode=self._decode)
+        stored = (
+            self._stored()[index].copy() if self.mapped else cache.plane(self._planes_key, index, decode=self._decode)
+        )
         return self.scaling(stored)
 
     def intensity_range(self, cache: SliceCache) -> tuple[float, float]:

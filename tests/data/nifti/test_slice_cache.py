@@ -42,6 +42,15 @@ def test_what_is_on_the_disk_takes_no_memory(tmp_path: Path) -> None:
     assert len(pickle.dumps(cache)) < 2000 and not cache._memory
 
 
+@pytest.mark.parametrize("disk_gib", [0, 1])
+def test_a_plane_does_not_keep_its_volume_alive(tmp_path: Path, disk_gib: float) -> None:
+    cache = SliceCache(disk_gib=disk_gib, folder=tmp_path)
+    decoded, again = read(cache, "a", []), read(cache, "a", [])
+    assert decoded.base is None  # no view
+    assert again.base is None or again.nbytes == memoryview(again.base.base).nbytes  # the bytes of one plane
+    assert np.array_equal(decoded, again)
+
+
 def test_a_copy_for_a_worker_leaves_decoded_volumes_behind(tmp_path: Path) -> None:
     cache = SliceCache(disk_gib=0, folder=tmp_path)
     read(cache, "a", [])
