@@ -40,6 +40,12 @@ def _fixed_seeds() -> None:
     torch.manual_seed(0)
 
 
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is kept in the user's own folder, and no test sees what another one decoded."""
+    monkeypatch.setenv("SAM_FT_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
 @pytest.fixture
 def data_folder() -> Path:
     """The folder of real data; for tests marked `data`."""

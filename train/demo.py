@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 from sam_ft.charts import training_figure
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
-from sam_ft.data.nifti.slices import NiftiSlices, Reading
+from sam_ft.data.nifti.parts import Reading
+from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.splits import DataSplits
 from sam_ft.evaluation.measuring import Measurement, ShownCase, cases_to_show, measure, picture_row
 from sam_ft.evaluation.page import PROTOCOL, curves, versions
@@ -120,7 +121,8 @@ def all_slices(config: DictConfig) -> NiftiSlices:
     """Every slice of the demo's volume that holds an object, also those between the parts."""
     data = program.plain(config.data)
     reading = {name: data[name] for name in Reading.__annotations__ if name != "slices"}
-    slices = NiftiSlices(data["images"], data["labels"], **reading | {"objects": instantiate(config.data.objects)})
+    built = {name: instantiate(config.data[name]) for name in ("objects", "cache")}
+    slices = NiftiSlices(data["images"], data["labels"], **reading | built)
     return slices.cropped() if config.data.crop else slices
 
 

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sam_ft.data.folds import FoldSplit
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 from sam_ft.lightning import Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
@@ -158,9 +159,9 @@ def test_every_data_set_composes_in_every_program(program: str, name: str) -> No
     assert config["data"]["_target_"].startswith("sam_ft.data.")
 
 
-@pytest.mark.parametrize("name, built", [("groups", GroupSplit), ("slabs", SlabSplit)])
+@pytest.mark.parametrize("name, built", [("folds", FoldSplit), ("groups", GroupSplit), ("slabs", SlabSplit)])
 def test_every_split_builds(name: str, built: type) -> None:
-    assert {"groups", "slabs"} == set(names("data/split"))
+    assert {"folds", "groups", "slabs"} == set(names("data/split"))
     assert isinstance(instantiate(composed("fit", "data=nifti", f"data/split={name}").data.split), built)
 
 

@@ -34,8 +34,8 @@ class NiftiFiles:
         return path
 
     def save_case(self, case: str, label: np.ndarray, affine: np.ndarray | None = None) -> None:
-        """A random CASE/image.nii.gz and the given CASE/label.nii.gz."""
-        image = np.random.default_rng(0).integers(0, 1000, label.shape).astype(np.int16)
+        """A random CASE/image.nii.gz, other voxels for another name, and the given CASE/label.nii.gz."""
+        image = np.random.default_rng(list(case.encode())).integers(0, 1000, label.shape).astype(np.int16)
         self.save(f"{case}/image.nii.gz", image, affine)
         self.save(f"{case}/label.nii.gz", label, affine)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import OmegaConf
@@ -50,6 +51,21 @@ def test_nifti_config_takes_slabs_instead_of_volumes(nifti: Any) -> None:
     images, labels = nifti.patterns
     splits = build("nifti", "split=slabs", f"images='{images}'", f"labels='{labels}'", "split.test=null")
     assert len(splits.val) == 4 and len(splits.train) == 50 - 4 - 10
+
+
+@pytest.mark.parametrize("channels", ["neighbours=2", "window=[[100,200],lung,null]", "three sequences"])
+def test_nifti_config_shows_neighbours_windows_and_sequences_as_channels(nifti: Any, channels: str) -> None:
+    for case in "abcde":
+        nifti.save_case(case, np.ones((6, 6, 6), dtype=np.uint8))
+        nifti.save(f"{case}/flair.nii.gz", np.arange(216, dtype=np.int16).reshape(6, 6, 6) + ord(case))
+    images, labels = nifti.patterns
+    given = [f"images='{images}'", channels]
+    if channels == "three sequences":
+        given = [f"images=['{images}','{nifti.folder}/*/flair.nii.gz','{images}']", "objects.kind=components_3d"]
+    splits = build("nifti", f"labels='{labels}'", "split=folds", "split.fold=4", "cache.disk_gib=0", *given)
+    assert len(splits.val) == 6 and len(splits.train) == 24 and splits.test is None
+    image = splits.val[2].image
+    assert not torch.equal(image[..., 0], image[..., 1]) and not torch.equal(image[..., 1], image[..., 2])
 
 
 def test_brain_config_holds_out_slabs(nifti: Any) -> None:

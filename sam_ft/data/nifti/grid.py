@@ -23,6 +23,9 @@ PLANES = {"sagittal": 0, "coronal": 1, "axial": 2}
 """Plane -> the axis of a canonical (RAS+) volume along which its slices follow each other."""
 _SQUARE_WITHIN = 1.01
 
+Extent = tuple[int, int, int, int]
+"""(top, bottom, left, right) of a rectangle in a slice; bottom and right are the first that are outside."""
+
 
 @dataclass(frozen=True, eq=False)
 class SliceGrid:
@@ -101,26 +104,25 @@ class SliceGrid:
         back = orientations.ornt_transform(canonical, self._orientation)
         return orientations.apply_orientation(volume, back)
 
+    def planes(self, canonical: np.ndarray) -> np.ndarray:
+        """All slices of a canonical volume, whole and turned as they are shown: (slices, rows, columns), a view."""
+        self._expect(canonical.shape, self.canonical_shape, "volume")
+        return np.moveaxis(canonical, PLANES[self.plane], 0)[:, ::-1, ::-1].swapaxes(1, 2)
+
     def cut(self, canonical: np.ndarray, index: int) -> np.ndarray:
         """What is shown of slice `index` of a canonical volume, turned as it is shown: (rows, columns), a view."""
-        self._expect(canonical.shape, self.canonical_shape, "volume")
         if not 0 <= index < self.num_slices:
             raise ValueError(f"Expected a slice from 0 to {self.num_slices - 1} in {self.path}, but got {index}.")
-        plane = np.moveaxis(canonical, PLANES[self.plane], 0)[index, ::-1, ::-1].T
-        return plane if self.field is None else plane[self.field]
+        return self.shown(self.planes(canonical)[index])
 
-    def around(self, canonical: np.ndarray) -> SliceGrid:
-        """The same grid, of which only the smallest rectangle is shown that holds all of a canonical bool volume.
+    def shown(self, planes: np.ndarray) -> np.ndarray:
+        """(..., rows, columns) whole slices -> what `field` shows of them, a view."""
+        return planes if self.field is None else planes[..., self.field[0], self.field[1]]
 
-        Raises:
-            ValueError: Nothing in the volume is True.
-        """
-        whole = replace(self, field=None)
-        shown = np.any([whole.cut(canonical, index) for index in range(self.num_slices)], axis=0)  # (rows, columns)
-        if not shown.any():
-            raise ValueError(f"Expected something to show in {self.path}, but got an empty volume.")
-        rows, columns = (np.flatnonzero(shown.any(axis=axis)) for axis in (1, 0))
-        return replace(self, field=(slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1)))
+    def showing(self, rectangle: Extent) -> SliceGrid:
+        """The same grid, of which only the rows and columns of a rectangle are shown."""
+        top, bottom, left, right = rectangle
+        return replace(self, field=(slice(top, bottom), slice(left, right)))
 
     def labels_to_picture(self, plane: np.ndarray) -> np.ndarray:
         """(rows, columns) labels -> (height, width) with square pixels, by the nearest pixel centre."""
@@ -156,31 +158,44 @@ class SliceGrid:
             raise ValueError(f"Expected a {what} of shape {expected} on the grid of {self.path}, but got {got}.")
 
 
-def refuse_other_grid(image: SliceGrid, label: SliceGrid, *, tolerance_voxels: float = 0.01) -> None:
-    """Checks that a label lies on its image's grid, voxel by voxel.
+def extent(planes: np.ndarray) -> Extent | None:
+    """The rectangle that holds all that is not 0 in (slices, rows, columns); None if everything is."""
+    present = np.logical_or.reduce(planes != 0, axis=0)  # (rows, columns)
+    rows, columns = (np.flatnonzero(present.any(axis=axis)) for axis in (1, 0))
+    if not len(rows):
+        return None
+    return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
+
+
+def refuse_other_grid(
+    image: SliceGrid, other: SliceGrid, *, what: str = "label", tolerance_voxels: float = 0.01
+) -> None:
+    """Checks that a label, or another sequence of the same case, lies on an image's grid, voxel by voxel.
 
     Raises:
         ValueError: Another shape, or corner voxels further apart than `tolerance_voxels` of the image's voxels;
             the message says by how much and names both orientations.
     """
-    if image.shape != label.shape:
+    if image.shape != other.shape:
         raise ValueError(
-            f"Expected {label.path} on the grid of its image {image.path}, but the shapes differ: "
-            f"label {label.shape}, image {image.shape}. Resample the label to the image."
+            f"Expected {other.path} on the grid of its image {image.path}, but the shapes differ: "
+            f"{what} {other.shape}, image {image.shape}. Resample the {what} to the image."
         )
     ends = [(0, length - 1) for length in image.shape]
     corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)  # (8, 3)
-    label_in_image = np.linalg.solve(image.affine, label.affine)
-    distance = float(np.abs(nibabel.affines.apply_affine(label_in_image, corners) - corners).max())
+    other_in_image = np.linalg.solve(image.affine, other.affine)
+    distance = float(np.abs(nibabel.affines.apply_affine(other_in_image, corners) - corners).max())
     if not distance <= tolerance_voxels:
-        axes = ["".join(nibabel.aff2axcodes(grid.affine)) for grid in (image, label)]
+        axes = ["".join(nibabel.aff2axcodes(grid.affine)) for grid in (image, other)]
         raise ValueError(
-            f"Expected {label.path} on the grid of its image {image.path}, but corner voxels lie {distance:.4g} "
-            f"voxels apart (limit {tolerance_voxels}; image axes {axes[0]}, label axes {axes[1]}). "
-            "Resample the label to the image."
+            f"Expected {other.path} on the grid of its image {image.path}, but corner voxels lie {distance:.4g} "
+            f"voxels apart (limit {tolerance_voxels}; image axes {axes[0]}, {what} axes {axes[1]}). "
+            f"Resample the {what} to the image."
         )
 
 
 def _nearest(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    if plane.shape == size:
+        return plane
     rows, columns = (nearest_indices(source, target).numpy() for source, target in zip(plane.shape, size, strict=True))
     return plane[rows][:, columns]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
 
-KINDS = ("labels", "components")
+KINDS = ("labels", "components", "components_3d")
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
 
 
@@ -18,7 +18,8 @@ class ObjectRule:
 
     Args:
         kind: "labels": all pixels of a class are one object. "components": each of their connected regions in the
-            slice is one (pixels that touch at a corner are connected).
+            slice is one (pixels that touch at a corner are connected). "components_3d": all pixels of the slice that
+            are connected somewhere in the volume are one; see `regions`.
         classes: Name -> one label value or several; classes may overlap (grey: 1, white: 2, brain: [1, 2]).
             None: every value above 0 is a class, called "label_VALUE".
         min_area_px: Smallest area in pixels of the slice with square pixels.
@@ -63,27 +64,63 @@ class ObjectRule:
         """Whether any class has a label value of its own; see `label_value`."""
         return self.classes is None or any(self.label_value(name) is not None for name in self.classes)
 
+    def smallest_px(self, pixel_mm: tuple[float, float]) -> float:
+        """The smallest area of an object in pixels, where both limits hold."""
+        return max(self.min_area_px, self.min_area_mm2 / (pixel_mm[0] * pixel_mm[1]), 1)
+
     def objects_of(self, labels: np.ndarray, *, pixel_mm: tuple[float, float]) -> tuple[np.ndarray, tuple[str, ...]]:
-        """(H, W) labels -> (N, H, W) bool masks and N class names; N is 0 where nothing is large enough."""
-        smallest = max(self.min_area_px, self.min_area_mm2 / (pixel_mm[0] * pixel_mm[1]), 1)
-        present = {int(value) for value in np.unique(labels)}
-        masks: list[np.ndarray] = []
-        names: list[str] = []
-        for name, values in self.values_by_class(sorted(present)).items():
-            if present.isdisjoint(values):
-                continue
-            for mask in self._split(np.isin(labels, values)):
-                if mask.sum() >= smallest:
-                    masks.append(mask)
-                    names.append(name)
-        stacked = np.stack(masks) if masks else np.zeros((0, *labels.shape), dtype=bool)
-        return stacked, tuple(names)
+        """(H, W) labels -> (N, H, W) bool masks and N class names; N is 0 where nothing is large enough.
+
+        Raises:
+            ValueError: The kind is "components_3d", which a slice alone cannot tell.
+        """
+        return self.large_enough(self.every_object(labels), size=labels.shape, pixel_mm=pixel_mm)
+
+    def large_enough(
+        self, objects: Iterable[tuple[str, np.ndarray]], *, size: tuple[int, ...], pixel_mm: tuple[float, float]
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
+        """Class names and (H, W) masks -> (N, H, W) bool masks and N class names of those that are large enough."""
+        smallest = self.smallest_px(pixel_mm)
+        kept = [(name, mask) for name, mask in objects if np.count_nonzero(mask) >= smallest]
+        stacked = np.stack([mask for _, mask in kept]) if kept else np.zeros((0, *size), dtype=bool)
+        return stacked, tuple(name for name, _ in kept)
+
+    def every_object(
+        self, labels: np.ndarray, *, among: Sequence[int] | None = None
+    ) -> Iterator[tuple[str, np.ndarray]]:
+        """(H, W) labels -> class name and (H, W) bool mask of every object, however small; raises as `objects_of`.
+
+        Args:
+            labels: Of one slice.
+            among: The only values that can occur, where they are known, which saves the search.
+        """
+        if self.kind == "components_3d":
+            raise ValueError("Expected a whole volume to find objects of kind components_3d in, but got a slice.")
+        for name, values in self.values_by_class(present_values(labels) if among is None else among).items():
+            where = has_value(labels, values)
+            if where.any():
+                for mask in self._split(where):
+                    yield name, mask
 
     def _split(self, mask: np.ndarray) -> list[np.ndarray]:
         if self.kind == "labels":
             return [mask]
         regions, num_regions = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
         return [regions == region for region in range(1, num_regions + 1)]
+
+
+def present_values(labels: np.ndarray) -> list[int]:
+    """The values in integer labels of any shape, rising."""
+    return [int(value) for value in np.unique(labels)]
+
+
+def has_value(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:
+    """Where labels have one of some values: bool; as `numpy.isin`, faster for few values."""
+    first, *others = values
+    found: np.ndarray = labels == first
+    for value in others:
+        found |= labels == value
+    return found
 
 
 def _as_tuple(values: int | Sequence[int]) -> tuple[int, ...]:

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import math
 import zlib
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import nibabel
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
+from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
+from nibabel.volumeutils import apply_read_scaling
 
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
-from sam_ft.transforms import percentile_range, rescale, resolve_window, window
+from sam_ft.data.nifti.headers import refuse_claims_beyond_the_file, why_unreadable
+from sam_ft.data.nifti.inflating import inflate
 
 _LABEL_TOLERANCE = 1e-3
 _UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
@@ -22,21 +28,23 @@ def open_volume(path: Path) -> SpatialImage:
     """The file's header and a promise of its voxels, which are not read.
 
     Raises:
-        ValueError: Missing, not an image that nibabel knows, or an affine that cannot be inverted.
+        ValueError: Missing, not an image that nibabel knows, an affine that cannot be inverted, or a header that
+            claims more voxels than the file can hold.
     """
     if not path.is_file():
         raise ValueError(f"Expected a volume at {path}, but there is no such file.")
     try:
         image: Any = nibabel.load(path)
     except _UNREADABLE as err:
-        raise ValueError(f"Expected a NIfTI volume in {path}, but it cannot be read: {err}") from err
+        raise ValueError(f"Expected a NIfTI volume in {path}, but {why_unreadable(path, err)}.") from err
     affine = getattr(image, "affine", None)
     if affine is None or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError(f"Expected {path} to have an affine that can be inverted, but got {affine}.")
-    if image.get_data_dtype().fields is not None:
-        raise ValueError(f"Expected one number per voxel in {path}, but got {image.get_data_dtype()}.")
-    if 0 in image.shape:
+    if image.get_data_dtype().kind not in "biuf":
+        raise ValueError(f"Expected one real number per voxel in {path}, but got {image.get_data_dtype()}.")
+    if any(length < 1 for length in image.shape):
         raise ValueError(f"Expected at least one voxel in {path}, but its shape is {image.shape}.")
+    refuse_claims_beyond_the_file(image, path=path)
     return image
 
 
@@ -57,12 +65,49 @@ def grid_of(image: SpatialImage, *, path: Path, plane: str) -> SliceGrid:
     return SliceGrid(path=path, shape=(depth, height, width), affine=np.array(image.affine, float), plane=plane)
 
 
-def read_voxels(image: SpatialImage, *, path: Path, volume_index: int | None = None) -> np.ndarray:
-    """(X, Y, Z) voxels as the file stores them, with its slope and intercept applied.
+@dataclass(frozen=True)
+class Scaling:
+    """How stored numbers become intensities: times `slope`, plus `inter`."""
+
+    slope: float = 1.0
+    inter: float = 0.0
+
+    def __call__(self, stored: np.ndarray) -> np.ndarray:
+        """Exactly what nibabel makes of the same numbers, whole volume or part of one."""
+        return apply_read_scaling(stored, np.float64(self.slope), np.float64(self.inter))
+
+
+def scaling_of(image: SpatialImage) -> Scaling:
+    """The scaling that `read_stored` leaves to be done."""
+    proxy: Any = image.dataobj
+    return Scaling(float(proxy.slope), float(proxy.inter)) if isinstance(proxy, ArrayProxy) else Scaling()
+
+
+def read_stored(image: SpatialImage, *, path: Path, volume_index: int | None = None) -> np.ndarray:
+    """(X, Y, Z) numbers as the file stores them, before `scaling_of`.
 
     Raises:
-        ValueError: A truncated file; a 4-D series without `volume_index`, or one out of range.
+        ValueError: A truncated file or a wrong checksum; a 4-D series without `volume_index`, or one out of range.
     """
+    position = _position(image, path=path, volume_index=volume_index)
+    proxy: Any = image.dataobj
+    try:
+        if isinstance(image, Nifti1Image) and isinstance(proxy, ArrayProxy) and path.suffix.lower() == ".gz":
+            return _inflated(proxy, path=path, position=position)
+        if isinstance(proxy, ArrayProxy):
+            return np.asanyarray(proxy.get_unscaled()[(..., *position)])
+        return np.asanyarray(proxy[(..., *position)])
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected to read the voxels of {path}, but the file is damaged: {err}") from err
+
+
+def read_voxels(image: SpatialImage, *, path: Path, volume_index: int | None = None) -> np.ndarray:
+    """(X, Y, Z) voxels of the file, with its slope and intercept applied; raises as `read_stored`."""
+    return scaling_of(image)(read_stored(image, path=path, volume_index=volume_index))
+
+
+def _position(image: SpatialImage, *, path: Path, volume_index: int | None) -> tuple[int, ...]:
+    """Where a volume lies in the dimensions beyond the third."""
     num_volumes = num_time_points(image)
     if num_volumes > 1 and volume_index is None:
         raise ValueError(
@@ -72,39 +117,16 @@ def read_voxels(image: SpatialImage, *, path: Path, volume_index: int | None = N
     index = volume_index if num_volumes > 1 and volume_index is not None else 0
     if not 0 <= index < num_volumes:
         raise ValueError(f"Expected `volume_index` from 0 to {num_volumes - 1} for {path}, but got {index}.")
-    position = np.unravel_index(index, image.shape[3:]) if image.shape[3:] else ()
-    try:
-        return np.asanyarray(image.dataobj[(..., *(int(part) for part in position))])
-    except _UNREADABLE as err:
-        raise ValueError(f"Expected to read the voxels of {path}, but the file is damaged: {err}") from err
+    return tuple(int(part) for part in np.unravel_index(index, image.shape[3:])) if image.shape[3:] else ()
 
 
-def read_pictures(
-    path: Path, *, ct_window: str | tuple[float, float] | None, volume_index: int | None = None
-) -> np.ndarray:
-    """A volume's intensities as uint8 in RAS+ orientation.
-
-    Args:
-        path: The file.
-        ct_window: A name in `CT_WINDOWS` or (level, width) in HU; None: the 0.5 to 99.5 percentiles of the
-            volume's foreground.
-        volume_index: Which volume of a 4-D series.
-
-    Raises:
-        ValueError: As `open_volume` and `read_voxels` do, or no finite intensity.
-    """
-    image = open_volume(path)
-    grid = grid_of(image, path=path, plane="axial")
-    voxels = read_voxels(image, path=path, volume_index=volume_index)
-    if ct_window is not None:
-        level, width = resolve_window(ct_window)
-        pictures = window(voxels, level=level, width=width)
-    else:
-        if not np.isfinite(voxels).any():
-            raise ValueError(f"Expected finite intensities in {path}, but got none.")
-        low, high = percentile_range(voxels)
-        pictures = rescale(voxels, low=low, high=high)
-    return np.ascontiguousarray(grid.to_canonical(pictures))
+def _inflated(proxy: ArrayProxy, *, path: Path, position: tuple[int, ...]) -> np.ndarray:
+    """(X, Y, Z) one volume of a gzip file, in the order of the file (the first axis runs fastest)."""
+    shape, series = proxy.shape[:3], proxy.shape[3:]
+    num_bytes = math.prod(shape) * proxy.dtype.itemsize
+    before = int(np.ravel_multi_index(position, series, order="F")) if series else 0
+    content = inflate(path, offset=int(proxy.offset) + before * num_bytes, num_bytes=num_bytes)
+    return content.view(proxy.dtype).reshape(shape, order="F")
 
 
 def read_labels(path: Path, *, image_grid: SliceGrid) -> np.ndarray:

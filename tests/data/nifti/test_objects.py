@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.objects import ObjectRule, has_value, present_values
 
 LABELS = np.array(
     [
@@ -75,3 +75,10 @@ def test_a_slice_without_objects_gives_empty_masks() -> None:
 def test_a_rule_that_makes_no_sense_is_refused(arguments: dict[str, object], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         ObjectRule(**arguments)
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.uint16, np.uint32, np.int64])
+def test_values_are_found_as_numpy_finds_them(dtype: type) -> None:
+    labels = np.random.default_rng(0).choice([0, 1, 3, 200], (7, 9)).astype(dtype)
+    assert present_values(labels) == np.unique(labels).tolist()
+    assert np.array_equal(has_value(labels, (1, 200, 999)), np.isin(labels, (1, 200, 999)))

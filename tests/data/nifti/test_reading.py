@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sam_ft.data.nifti.grid import SliceGrid
-from sam_ft.data.nifti.reading import grid_of, load_medical_image, open_volume, read_labels, read_pictures
+from sam_ft.data.nifti.reading import grid_of, load_medical_image, open_volume, read_labels
 
 
 def grid_at(path: Path) -> SliceGrid:
@@ -68,17 +68,6 @@ def test_intercept_and_slope_of_the_file_count(nifti: Any) -> None:
     image.header.set_slope_inter(2, -1000)
     nibabel.save(image, nifti.folder / "scaled.nii")
     assert load_medical_image(nifti.folder / "scaled.nii").ravel().tolist() == [-1000, -980]
-
-
-def test_ct_window_and_percentiles_are_taken_over_the_whole_volume(nifti: Any) -> None:
-    voxels = np.full((4, 4, 4), -1000, dtype=np.int16)
-    voxels[1:3, 1:3, 1] = 40
-    voxels[1:3, 1:3, 2] = 240
-    path = nifti.save("ct.nii.gz", voxels)
-    windowed = read_pictures(path, ct_window="abdomen")
-    assert [windowed[1, 1, z] for z in range(4)] == [0, 128, 255, 0]
-    scaled = read_pictures(path, ct_window=None)
-    assert scaled[1, 1, 1] == 0 and scaled[1, 1, 2] == 255  # a slice of one value keeps its place among the others
 
 
 @pytest.mark.parametrize("content", [b"", b"not a volume", b"\x1f\x8b broken gzip"])

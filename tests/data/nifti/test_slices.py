@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.slices import NiftiSlices, nifti_splits, slice_range
+from sam_ft.data.nifti.parts import nifti_splits
+from sam_ft.data.nifti.slice_cache import SliceCache
+from sam_ft.data.nifti.slices import NiftiSlices, slice_range
 from sam_ft.data.nifti.writing import write_label_volume
 from sam_ft.data.splits import GroupSplit, SlabSplit
 
@@ -177,10 +179,12 @@ def test_construction_reads_no_image(nifti: Any) -> None:
         dataset[0]
 
 
-def test_decoded_volumes_are_kept_within_the_limit(nifti: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_volumes_without_room_on_the_disk_are_kept_in_memory_within_the_limit(
+    nifti: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for case in "abc":
-        nifti.save_case(case, cube((64, 64, 64), first=0, last=0))  # 0.5 MiB decoded, image and label
-    dataset = NiftiSlices(*nifti.patterns, cache_mib=1)
+        nifti.save_case(case, cube((64, 64, 64), first=0, last=0))  # 0.75 MiB decoded, image and label
+    dataset = NiftiSlices(*nifti.patterns, window=(500, 1000), cache=SliceCache(memory_mib=1.6, disk_gib=0))
     reads = count_reads(monkeypatch)
     for index in (0, 0, 1, 0, 1):
         dataset[index]
@@ -192,23 +196,36 @@ def test_decoded_volumes_are_kept_within_the_limit(nifti: Any, monkeypatch: pyte
 
 def test_one_volume_is_kept_even_beyond_the_limit(nifti: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     nifti.save_case("a", cube())
-    dataset = NiftiSlices(*nifti.patterns, cache_mib=0)
+    dataset = NiftiSlices(*nifti.patterns, window=(500, 1000), cache=SliceCache(memory_mib=0, disk_gib=0))
+    entry = dataset.entries[0]
     reads = count_reads(monkeypatch)
-    list(dataset)
+    dataset.picture(entry)
+    dataset.picture(entry)
     assert reads == ["a"]
 
 
+def test_a_volume_on_the_disk_is_decoded_once_for_all_data_sets(nifti: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    nifti.save_case("a", cube())
+    reads = count_reads(monkeypatch)
+    first = list(NiftiSlices(*nifti.patterns))
+    second = list(NiftiSlices(*nifti.patterns))
+    assert reads == ["a"]
+    for one, other in zip(first, second, strict=True):
+        assert torch.equal(one.image, other.image) and torch.equal(one.masks, other.masks)
+
+
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    from sam_ft.data.nifti import slices
+    """The cases whose images are decoded from now on."""
+    from sam_ft.data.nifti import sources
 
     reads: list[str] = []
-    original = slices.read_pictures
+    original = sources.read_stored
 
-    def counted(path: Path, **options: Any) -> np.ndarray:
+    def counted(image: Any, *, path: Path, **options: Any) -> np.ndarray:
         reads.append(path.parent.name)
-        return original(path, **options)
+        return original(image, path=path, **options)
 
-    monkeypatch.setattr(slices, "read_pictures", counted)
+    monkeypatch.setattr(sources, "read_stored", counted)
     return reads
 
 

@@ -5,8 +5,12 @@ from typing import Any
 import nibabel
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sam_ft.data.nifti.grid import SliceGrid
+from sam_ft.data.nifti.grid import PLANES, SliceGrid
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.nifti.writing import save_volume, write_label_volume
 
 
@@ -60,3 +64,50 @@ def test_what_is_no_label_map_is_refused_and_leaves_nothing_behind(grid: SliceGr
     with pytest.raises(ValueError, match="ending in .nii or .nii.gz"):
         write_label_volume(nifti.folder / "labels.mha", {}, grid=grid)
     assert not target.exists() and [path.name for path in nifti.folder.iterdir()] == ["image.nii.gz"]
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    axes=st.permutations(range(3)),
+    flips=st.tuples(*[st.booleans()] * 3),
+    tilt=st.tuples(*[st.floats(-8, 8)] * 3),
+    spacing=st.tuples(*[st.floats(0.4, 4)] * 3),
+    plane=st.sampled_from(list(PLANES)),
+)
+def test_any_orientation_shows_the_same_pictures_and_writes_back_its_own_label(
+    tmp_path_factory: pytest.TempPathFactory,
+    axes: list[int],
+    flips: tuple[bool, bool, bool],
+    tilt: tuple[float, float, float],
+    spacing: tuple[float, float, float],
+    plane: str,
+) -> None:
+    folder = tmp_path_factory.mktemp("orientation")
+    random = np.random.default_rng(0)
+    image = random.integers(-500, 900, (4, 5, 6)).astype(np.int16)
+    label = (random.random((4, 5, 6)) > 0.6).astype(np.uint8)
+    affine = np.eye(4)
+    affine[:3, :3] = nibabel.eulerangles.euler2mat(*np.radians(tilt)) * spacing  # oblique, nearly RAS
+    orientation = np.array([[axis, -1 if flip else 1] for axis, flip in zip(axes, flips, strict=True)])
+    for case, stored in (("ras", np.array([[0, 1], [1, 1], [2, 1]])), ("turned", orientation)):
+        (folder / case).mkdir()
+        placed = affine @ nibabel.orientations.inv_ornt_aff(stored, image.shape)
+        for name, voxels in (("image", image), ("label", label)):
+            turned = nibabel.orientations.apply_orientation(voxels, stored)
+            nibabel.save(nibabel.Nifti1Image(turned, placed), folder / case / f"{name}.nii.gz")
+    patterns = f"{folder}/*/image.nii.gz", f"{folder}/*/label.nii.gz"
+    dataset = NiftiSlices(*patterns, axis=plane, objects=ObjectRule(min_area_px=1))
+    half = len(dataset) // 2
+    for number in range(half):
+        ras, other = dataset[number], dataset[half + number]
+        assert np.array_equal(ras.image, other.image) and np.array_equal(ras.masks, other.masks)
+    for number, volume in enumerate(dataset.volumes):
+        pictures = {
+            entry.index: dataset[place].masks[0].numpy()
+            for place, entry in enumerate(dataset.entries)
+            if entry.volume == number
+        }
+        written = nibabel.load(write_label_volume(folder / "out.nii.gz", pictures, grid=volume.grid))
+        source = nibabel.load(volume.label.path)
+        assert np.array_equal(np.asanyarray(written.dataobj), np.asanyarray(source.dataobj))
+        assert np.array_equal(written.affine, source.affine)

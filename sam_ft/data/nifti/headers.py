@@ -1,0 +1,100 @@
+"""What the header of a NIfTI file claims, checked before anything is allocated or believed."""
+
+from __future__ import annotations
+
+import logging
+import math
+import zlib
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+from isal import igzip
+from nibabel.nifti1 import Nifti1Image
+from nibabel.spatialimages import SpatialImage
+
+_logger = logging.getLogger(__name__)
+
+_MOST_INFLATION = 1032
+"""A byte of deflated data gives at most this many (zlib's technical details)."""
+_HEADER_BYTES = 348
+_MAGIC = (b"n+1", b"ni1", b"n+2", b"ni2")
+_SAME_WITHIN_MM = 0.01
+_SAME_WITHIN_DEGREES = 0.05
+
+
+def why_unreadable(path: Path, err: Exception) -> str:
+    """What is wrong with a file that nibabel refuses, in plainer words than its own."""
+    packed, name = path.suffix.lower() == ".gz", path.name.lower().removesuffix(".gz")
+    if not name.endswith(".nii"):
+        return str(err)
+    try:
+        with igzip.open(path, "rb") if packed else open(path, "rb") as file:
+            start = file.read(_HEADER_BYTES)
+    except igzip.BadGzipFile:
+        return "it is no gzip file" if path.stat().st_size else "it is empty"
+    except (OSError, EOFError, zlib.error) as broken:
+        return f"the file is damaged: {broken}"
+    if not start:
+        return "it is empty"
+    if len(start) < _HEADER_BYTES:
+        return f"it ends after {len(start)} bytes, within the header"
+    return str(err) if start[344:347] in _MAGIC or start[4:7] in _MAGIC else "it has no NIfTI header"
+
+
+def refuse_claims_beyond_the_file(image: SpatialImage, *, path: Path) -> None:
+    """Checks that the file can hold as many voxels as its header claims; nothing is read.
+
+    Raises:
+        ValueError: More bytes of voxels than the file has, or could give when inflated.
+    """
+    if not isinstance(image, Nifti1Image) or Path(path).suffix.lower() not in (".nii", ".gz"):
+        return
+    proxy: Any = image.dataobj
+    claimed = int(proxy.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
+    size = path.stat().st_size
+    available = size * _MOST_INFLATION if path.suffix.lower() == ".gz" else size
+    if claimed > available:
+        raise ValueError(
+            f"Expected {path} to hold the voxels that its header claims ({claimed} bytes for shape {image.shape}), "
+            f"but the file of {size} bytes cannot hold more than {available}: it is truncated, or its header damaged."
+        )
+
+
+def warn_of_two_affines(image: SpatialImage, *, path: Path) -> None:
+    """Says in a warning if a file's qform and sform place its voxels differently, by how much, and which one counts.
+
+    The sform counts where its code is above 0 (nibabel's rule, as in most tools). Differences below 0.01 mm at every
+    corner and below 0.05 degrees are rounding.
+    """
+    if not isinstance(image, Nifti1Image):
+        return
+    try:
+        qform, sform = image.get_qform(coded=True)[0], image.get_sform(coded=True)[0]
+    except (ValueError, nibabel.spatialimages.HeaderDataError) as err:
+        _logger.warning("%s has a qform that makes no sense (%s); the affine that counts is nibabel's.", path, err)
+        return
+    if qform is None or sform is None or not (np.isfinite(qform).all() and np.isfinite(sform).all()):
+        return
+    distance_mm, angle = _furthest_corner_mm(qform, sform, image.shape[:3]), _angle_degrees(qform, sform)
+    if distance_mm > _SAME_WITHIN_MM or angle > _SAME_WITHIN_DEGREES:
+        _logger.warning(
+            "%s places its voxels in two ways: qform and sform lie up to %.4g mm and %.3g degrees apart. "
+            "The sform is used.", path, distance_mm, angle,
+        )  # fmt: skip
+
+
+def _furthest_corner_mm(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:
+    ends = [(0, length - 1) for length in shape]
+    corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, len(shape))
+    corners = np.pad(corners, ((0, 0), (0, 3 - len(shape))))  # (K, 3), also for flat images
+    places = (nibabel.affines.apply_affine(affine, corners) for affine in (first, second))
+    return float(np.linalg.norm(np.subtract(*places), axis=-1).max())
+
+
+def _angle_degrees(first: np.ndarray, second: np.ndarray) -> float:
+    """The largest angle between the same voxel axis in both affines."""
+    axes = [affine[:3, :3] / np.linalg.norm(affine[:3, :3], axis=0).clip(min=1e-12) for affine in (first, second)]
+    across = np.linalg.norm(np.cross(axes[0], axes[1], axis=0), axis=0)  # precise for small angles, as arccos is not
+    return float(np.degrees(np.arctan2(across, (axes[0] * axes[1]).sum(axis=0))).max())

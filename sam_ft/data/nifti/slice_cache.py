@@ -1,0 +1,83 @@
+"""Single planes of volumes at once: from memory, else from the disk, else by decoding the volume."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sam_ft.data.nifti.disk_cache import DiskCache, Facts
+from sam_ft.download import cache_folder
+
+Decode = Callable[[], np.ndarray]
+
+
+class SliceCache:
+    """Decoded volumes, plane by plane: on the disk up to a limit, and what has no room there in memory, up to another.
+
+    A volume is decoded when one of its planes is first needed, once for all processes and runs as long as the disk
+    has room. A plane is then read from the disk alone, so a process needs memory for one plane, and for one whole
+    volume while it decodes. Numbers about whole volumes (intensity ranges, which slice holds which object) are kept
+    beside them.
+
+    Args:
+        memory_mib: Decoded volumes kept in memory, in MiB for each process, of those that the disk has no room for; at
+            least one is kept.
+        disk_gib: The largest size of `folder`, in GiB; what nobody has read for the longest time is removed first.
+            0: nothing but the numbers is kept there.
+        folder: None: `volumes` in `sam_ft.download.cache_folder()`: `SAM_FT_CACHE`, else `~/.cache/sam-ft`.
+
+    Raises:
+        ValueError: A negative limit.
+    """
+
+    def __init__(self, *, memory_mib: float = 512, disk_gib: float = 10.0, folder: str | Path | None = None) -> None:
+        if not memory_mib >= 0 or not disk_gib >= 0:
+            raise ValueError(
+                f"Expected `memory_mib` and `disk_gib` of 0 or more, but got {memory_mib} MiB and {disk_gib} GiB."
+            )
+        place = cache_folder() / "volumes" if folder is None else Path(folder).expanduser().absolute()
+        self.disk = DiskCache(place, max_bytes=int(disk_gib * 2**30))
+        self.max_memory_bytes = int(memory_mib * 2**20)
+        self._memory: OrderedDict[str, np.ndarray] = OrderedDict()
+
+    def plane(self, key: str, index: int, *, decode: Decode) -> np.ndarray:
+        """(rows, columns) plane `index` of the volume `key`, which `decode` gives as (planes, rows, columns)."""
+        if key in self._memory:
+            self._memory.move_to_end(key)
+            return self._memory[key][index].copy()  # a view would keep the whole volume alive
+        plane = self.disk.plane(key, index)
+        return self._decoded(key, decode)[index].copy() if plane is None else plane
+
+    def whole(self, key: str, *, decode: Decode) -> np.ndarray:
+        """(planes, rows, columns) all of the volume `key`."""
+        if key in self._memory:
+            self._memory.move_to_end(key)
+            return self._memory[key]
+        planes = self.disk.planes(key)
+        return self._decoded(key, decode) if planes is None else planes
+
+    def facts(self, key: str, *, compute: Callable[[], Facts]) -> Facts:
+        """What `compute` found out, now or in an earlier run; JSON's types."""
+        facts = self.disk.facts(key)
+        if facts is None:
+            facts = compute()
+            self.disk.keep_facts(key, facts)
+        return facts
+
+    def _decoded(self, key: str, decode: Decode) -> np.ndarray:
+        planes = decode()
+        if not self.disk.keep_planes(key, planes):
+            self._memory[key] = planes
+            while len(self._memory) > 1 and self._num_bytes() > self.max_memory_bytes:
+                self._memory.popitem(last=False)
+        return planes
+
+    def _num_bytes(self) -> int:
+        return sum(planes.nbytes for planes in self._memory.values())
+
+    def __getstate__(self) -> dict[str, object]:
+        """What lies in memory is left behind when a worker gets a copy."""
+        return self.__dict__ | {"_memory": OrderedDict()}

@@ -1,0 +1,142 @@
+"""The files of one case as planes: images as they store their numbers, labels as integers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from nibabel.nifti1 import Nifti1Image
+from nibabel.spatialimages import SpatialImage
+
+from sam_ft.data.nifti.grid import Extent, SliceGrid, extent
+from sam_ft.data.nifti.identity import FileIdentity
+from sam_ft.data.nifti.reading import Scaling, open_volume, read_labels, read_stored, scaling_of
+from sam_ft.data.nifti.slice_cache import SliceCache
+from sam_ft.transforms import foreground_mask, percentile_range
+
+
+@dataclass(frozen=True, eq=False)
+class ImageSource:
+    """One image volume, read plane by plane: exactly the numbers that nibabel reads from the whole file."""
+
+    grid: SliceGrid
+    volume_index: int | None
+    scaling: Scaling
+    identity: FileIdentity
+    mapped: bool  # an uncompressed file, whose planes are read where they lie
+
+    @classmethod
+    def of(cls, image: SpatialImage, *, grid: SliceGrid, volume_index: int | None) -> ImageSource:
+        """The source of an opened image."""
+        mapped = isinstance(image, Nifti1Image) and grid.path.suffix.lower() == ".nii"
+        return cls(grid, volume_index, scaling_of(image), identity_of(image), mapped)
+
+    @property
+    def path(self) -> Path:
+        """The file."""
+        return self.grid.path
+
+    def plane(self, index: int, *, cache: SliceCache) -> np.ndarray:
+        """(rows, columns) intensities of a whole slice, turned as it is shown.
+
+        Raises:
+            ValueError: As `read_stored`; a slice out of range, or a file that was written since it was opened.
+        """
+        if not 0 <= index < self.grid.num_slices:
+            raise ValueError(f"Expected a slice from 0 to {self.grid.num_slices - 1} in {self.path}, but got {index}.")
+        self.identity.refuse_change()
+        stored = (
+            self._stored()[index].copy() if self.mapped else cache.plane(self._planes_key, index, decode=self._decode)
+        )
+        return self.scaling(stored)
+
+    def intensity_range(self, cache: SliceCache) -> tuple[float, float]:
+        """The 0.5 and 99.5 percentiles of the volume's foreground; the volume is read once, in all runs together.
+
+        Raises:
+            ValueError: As `read_stored`, or no finite intensity.
+        """
+        facts = cache.facts(self._key("range"), compute=lambda: {"range": self._percentiles(cache)})
+        low, high = facts["range"]
+        return float(low), float(high)
+
+    def foreground_extent(self, cache: SliceCache) -> Extent | None:
+        """The rectangle of a slice that holds the foreground of all slices; None if there is none.
+
+        Foreground is what `sam_ft.transforms.foreground_mask` finds in the whole volume.
+        """
+        facts = cache.facts(
+            self._key("foreground"), compute=lambda: {"foreground": extent(foreground_mask(self._whole(cache)))}
+        )
+        return _as_extent(facts["foreground"])
+
+    def _percentiles(self, cache: SliceCache) -> tuple[float, float]:
+        voxels = self._whole(cache)
+        if not np.isfinite(voxels).any():
+            raise ValueError(f"Expected finite intensities in {self.path}, but got none.")
+        return percentile_range(voxels)
+
+    def _whole(self, cache: SliceCache) -> np.ndarray:
+        """(slices, rows, columns) intensities."""
+        return self.scaling(self._stored() if self.mapped else cache.whole(self._planes_key, decode=self._decode))
+
+    def _stored(self) -> np.ndarray:
+        """(slices, rows, columns) unscaled numbers; a view where the file is mapped into memory."""
+        stored = read_stored(open_volume(self.path), path=self.path, volume_index=self.volume_index)
+        return self.grid.planes(self.grid.to_canonical(stored))
+
+    def _decode(self) -> np.ndarray:
+        return np.ascontiguousarray(self._stored())
+
+    @cached_property
+    def _planes_key(self) -> str:
+        return self._key("image")
+
+    def _key(self, what: str) -> str:
+        return self.identity.key(what, self.grid.plane, self.volume_index)
+
+
+@dataclass(frozen=True, eq=False)
+class LabelSource:
+    """One label volume on the grid of its image."""
+
+    path: Path
+    grid: SliceGrid  # of the image
+    identity: FileIdentity
+
+    def plane(self, index: int, *, cache: SliceCache) -> np.ndarray:
+        """(rows, columns) integer labels of a whole slice; raises as `read_labels`, and where the file was changed."""
+        self.identity.refuse_change()
+        return cache.plane(self._planes_key, index, decode=self._decode)
+
+    def planes(self, cache: SliceCache) -> np.ndarray:
+        """(slices, rows, columns) integer labels; raises as `read_labels`."""
+        return cache.whole(self._planes_key, decode=self._decode)
+
+    def key(self, *parts: object) -> str:
+        """A name for what was made of this label and the given settings."""
+        axes = "".join(nibabel.aff2axcodes(self.grid.affine))
+        return self.identity.key("label", self.grid.plane, axes, *parts)
+
+    @cached_property
+    def _planes_key(self) -> str:
+        return self.key()
+
+    def _decode(self) -> np.ndarray:
+        return np.ascontiguousarray(self.grid.planes(read_labels(self.path, image_grid=self.grid)))
+
+
+def identity_of(image: SpatialImage) -> FileIdentity:
+    """The identity of the file or files of an opened image."""
+    return FileIdentity.of(sorted({Path(holder.filename) for holder in image.file_map.values() if holder.filename}))
+
+
+def _as_extent(rectangle: Sequence[int] | None) -> Extent | None:
+    if rectangle is None:
+        return None
+    top, bottom, left, right = rectangle
+    return int(top), int(bottom), int(left), int(right)

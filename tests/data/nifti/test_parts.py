@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import shutil
+from typing import Any
+
+import numpy as np
+import pytest
+
+from sam_ft.data.folds import FoldSplit
+from sam_ft.data.nifti.parts import nifti_splits
+from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+
+
+def cube(first: int = 2, last: int = 5) -> np.ndarray:
+    label = np.zeros((12, 10, 8), dtype=np.uint8)
+    label[3:9, 2:8, first : last + 1] = 1
+    return label
+
+
+def names(part: Any) -> set[str]:
+    return {sample.name.split("_axial")[0] for sample in part}
+
+
+def test_every_group_is_validated_on_in_one_fold(nifti: Any) -> None:
+    for case in "abcdef":
+        nifti.save_case(case, cube())
+    validated: list[str] = []
+    for fold in range(3):
+        splits = nifti_splits(*nifti.patterns, split=FoldSplit(fold=fold, num_folds=3))
+        assert splits.test is None and not names(splits.train) & names(splits.val)
+        assert names(splits.train) | names(splits.val) == set("abcdef")
+        validated += sorted(names(splits.val))
+    assert sorted(validated) == list("abcdef")
+
+
+def test_a_grouping_rule_keeps_what_it_matches_together(nifti: Any) -> None:
+    for case in ("p1_a", "p1_b", "p2_a", "p2_b", "p3_a"):
+        nifti.save_case(case, cube())
+    splits = nifti_splits(*nifti.patterns, split=GroupSplit(val=["p2"], test=["p3"]), group="(p[0-9])_")
+    assert names(splits.val) == {"p2_a", "p2_b"} and names(splits.train) == {"p1_a", "p1_b"}
+
+
+def test_a_grouping_rule_that_does_not_fit_is_refused(nifti: Any) -> None:
+    nifti.save_case("q1", cube())
+    for rule, message in (("(p[0-9]+)/", "q1/image.nii.gz"), ("(p", "regular expression")):
+        with pytest.raises(ValueError, match=message):
+            nifti_splits(*nifti.patterns, split=GroupSplit(), group=rule)
+
+
+def test_one_scan_under_two_names_in_two_parts_is_refused(nifti: Any) -> None:
+    for case in "abc":
+        nifti.save_case(case, cube())
+    shutil.copytree(nifti.folder / "a", nifti.folder / "a_again")
+    with pytest.raises(ValueError, match=r"a/image.nii.gz \(train\) and .*a_again/image.nii.gz \(val\).*same content"):
+        nifti_splits(*nifti.patterns, split=GroupSplit(val=["a_again"], test=0))
+    splits = nifti_splits(*nifti.patterns, split=GroupSplit(val=["b"], test=0))
+    assert names(splits.train) == {"a", "a_again", "c"}
+
+
+def test_a_share_of_the_slices_without_object_is_drawn_by_the_seed(nifti: Any) -> None:
+    for case in "abcde":
+        nifti.save_case(case, cube(first=3, last=3))
+    dataset = NiftiSlices(*nifti.patterns)
+    assert len(dataset) == 5 and len(dataset.with_empty(1.0)) == 40
+    some = dataset.with_empty(0.2)
+    assert len(some) == 5 + 7 and list(some.entries) == sorted(some.entries)
+    assert some.entries == dataset.with_empty(0.2).entries != dataset.with_empty(0.2, seed=1).entries
+    assert [len(sample.masks) for sample in some].count(0) == 7
+    splits = nifti_splits(*nifti.patterns, split=GroupSplit(seed=3), empty=1.0)
+    assert isinstance(splits, DataSplits) and len(splits.val) == 8
+    for wrong in (-0.1, 1.5):
+        with pytest.raises(ValueError, match="`empty`"):
+            dataset.with_empty(wrong)
+
+
+def test_a_slice_whose_objects_are_too_small_is_not_taken_for_an_empty_one(nifti: Any) -> None:
+    label = cube(first=3, last=3)
+    label[0, 0, 5] = 1
+    nifti.save_case("a", label)
+    added = {entry.index for entry in NiftiSlices(*nifti.patterns).with_empty(1.0).entries}
+    assert added == set(range(8)) - {5}
+
+
+def test_slabs_have_no_groups(nifti: Any) -> None:
+    nifti.save_case("a", cube())
+    with pytest.raises(ValueError, match="group=null with slabs"):
+        nifti_splits(*nifti.patterns, split=SlabSplit(val=(0.3, 0.5), gap_mm=0), group="(a)")
+
+
+def test_neighbours_do_not_reach_into_a_held_out_slab(nifti: Any) -> None:
+    nifti.save("a/image.nii.gz", np.ones((6, 6, 40), dtype=np.int16), np.diag([1.0, 1.0, 2.0, 1.0]))
+    nifti.save("a/label.nii.gz", np.ones((6, 6, 40), dtype=np.uint8), np.diag([1.0, 1.0, 2.0, 1.0]))
+    split = SlabSplit(val=(0.25, 0.5), gap_mm=3)
+    assert nifti_splits(*nifti.patterns, split=split, neighbours=1)
+    with pytest.raises(ValueError, match="gap_mm of at least 4"):
+        nifti_splits(*nifti.patterns, split=split, neighbours=2)
+
+
+def test_a_crop_holds_the_foreground_of_every_sequence(nifti: Any) -> None:
+    for name, columns in (("t1", slice(4, 7)), ("t2", slice(2, 5)), ("flair", slice(6, 9))):
+        image = np.zeros((12, 10, 8), dtype=np.int16)
+        image[columns, 3:6, 2:6] = 7
+        nifti.save(f"a/{name}.nii.gz", image)
+    label = np.zeros((12, 10, 8), dtype=np.uint8)
+    label[3:8, 3:6, 3] = 1
+    nifti.save("a/label.nii.gz", label)
+    patterns = [f"{nifti.folder}/*/{name}.nii.gz" for name in ("t1", "t2", "flair")]
+    cropped = NiftiSlices(patterns, f"{nifti.folder}/*/label.nii.gz").cropped()
+    assert cropped[0].image.shape == (3, 7, 3)
