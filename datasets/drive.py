@@ -30,10 +30,10 @@ VOID = 255
 
 def convert(material: Material, target: Target) -> None:
     """The training images divided by a hash, the test images where they have labels."""
-    trained = images_of(material.folder_with("training") / "training")
+    trained = images_of(material.folder_with("training/1st_manual") / "training")
     if not trained:
         raise ValueError(material.missing("training/1st_manual/21_manual1.gif"))
-    held_out = material.maybe_folder_with("test")
+    held_out = material.maybe_folder_with("test/1st_manual")
     tested = images_of(held_out / "test") if held_out is not None else []
     part_of = GroupSplit(val=0.2, test=0.0 if tested else 0.2).assign([image.name for image in trained])
     for part in ("train", "val", "test"):

@@ -88,6 +88,8 @@ def _extract(archive: Path, folder: Path, *, max_bytes: int) -> None:
                     raise ValueError(_too_large(archive, max_bytes=max_bytes, room=room))
                 if target.stat().st_size < size:
                     raise EOFError(f"{name} is cut off")
+            if not any(folder.iterdir()):  # as `tarfile` finds it in zeros
+                raise EOFError("it holds no file")
         except _DAMAGED as err:
             raise DamagedArchiveError(f"Expected a whole zip or tar archive in {archive}, but: {err}") from err
 

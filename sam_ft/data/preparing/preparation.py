@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sam_ft.data.folders import expanded
@@ -23,6 +22,8 @@ DOWNLOADS = "downloads"
 _UNPACKED = ".unpacked"
 _SPARE_FACTOR = 3
 """How many times larger than stated the content of an archive may be before it is taken for something else."""
+_RESULT_FACTOR = 1.2
+"""The most that unpacked files and the result, which shares them, take together: label maps are small."""
 
 
 @dataclass(frozen=True)
@@ -38,6 +39,14 @@ class Order:
     output: Path
     sources: tuple[Path, ...] = ()
     limit: int | None = None
+
+
+@dataclass(frozen=True)
+class _Taken:
+    """What there is to convert: folders and files, and the SHA-256 of each published file by its name."""
+
+    roots: list[Path] = field(default_factory=list)
+    checksums: dict[str, str] = field(default_factory=dict)
 
 
 def prepare(recipe: Recipe, order: Order, *, patience: Patience = PATIENT) -> Record:
@@ -56,15 +65,19 @@ def prepare(recipe: Recipe, order: Order, *, patience: Patience = PATIENT) -> Re
         files = tuple(links[: order.limit])
         recipe = replace(recipe, files=files, unpacked_mb=sum(file.megabytes for file in files), by_hand="")
     fetched = bool(recipe.files) and not sources
-    expect_room(order.output, megabytes=_needed_mb(recipe, order.output, sources))
-    write_begun(recipe, order.output, limit=order.limit)
-    paths = [_fetched(file, order.output, patience=patience) for file in recipe.files] if fetched else list(sources)
-    roots, used = _unpacked(recipe, paths, order.output, fetched=fetched)
+    expect_room(order.output, megabytes=_needed_mb(recipe, order.output, is_fetched=fetched))
+    write_begun(recipe, order.output, limit=order.limit, sources=sources)
+    taken = _Taken()
+    for path in (_fetched(file, order.output, patience=patience) for file in recipe.files) if fetched else sources:
+        _take(recipe, path, taken, output=order.output, is_fetched=fetched)
     target = Target(order.output, limit=None if links is not None else order.limit)
-    recipe.convert(Material(roots, hint=_hint(recipe)), target)
+    recipe.convert(Material(tuple(taken.roots), hint=_hint(recipe)), target)
     if not target.counts:
-        raise ValueError(f"Expected {recipe.title} in {', '.join(map(str, paths))}, but found nothing of it.")
-    record = write_record(recipe, order.output, limit=order.limit, counts=target.counts, files=used, sources=sources)
+        places = ", ".join(map(str, taken.roots))
+        raise ValueError(f"Expected {recipe.title} in {places}, but found nothing of it.")
+    record = write_record(
+        recipe, order.output, limit=order.limit, counts=target.counts, files=taken.checksums, sources=sources
+    )
     shutil.rmtree(order.output / _UNPACKED, ignore_errors=True)
     return record
 
@@ -110,58 +123,58 @@ def _links_of(recipe: Recipe, sources: Sequence[Path]) -> tuple[list[RemoteFile]
     return recipe.read_links(lists[0]), tuple(source for source in sources if source not in lists)
 
 
-def _needed_mb(recipe: Recipe, output: Path, sources: Sequence[Path]) -> float:
-    """Downloads, what is unpacked of archives, and the result; without what is there already."""
-    has_archives = not sources or any(not source.is_dir() or _archives_in(recipe, source) for source in sources)
-    downloads = 0 if sources else recipe.download_mb
+def _needed_mb(recipe: Recipe, output: Path, *, is_fetched: bool) -> float:
+    """Downloads and the result, which takes most of its files from what is unpacked; without what is there already."""
+    downloads = recipe.download_mb if is_fetched else 0
     there = sum(path.stat().st_size for path in output.rglob("*") if path.is_file()) / 1e6 if output.is_dir() else 0
-    return max(downloads + recipe.unpacked_mb * (2 if has_archives else 1) - there, 0)
+    return max(downloads + _RESULT_FACTOR * recipe.unpacked_mb - there, 0)
 
 
 def _fetched(file: RemoteFile, output: Path, *, patience: Patience) -> Path:
+    """The downloaded file.
+
+    Raises:
+        ValueError: It cannot be had; or it has no published checksum and is a web page, or no text where it should be.
+    """
     path = fetch(file.url, output / DOWNLOADS / file.name, checksum=file.checksum, patience=patience)
     if file.checksum is None:
         with path.open("rb") as opened:
             begin = opened.read(64).lstrip()
-        if begin.startswith(b"<"):
+        if begin.startswith(b"<") or (not is_archive(path) and b"\0" in begin):
             path.unlink()
-            raise ValueError(f"Expected {file.name} at {file.url}, but got a web page; it was removed.")
+            raise ValueError(f"Expected {file.name} at {file.url}, but got something else; it was removed.")
     return path
 
 
-def _unpacked(
-    recipe: Recipe, paths: Sequence[Path], output: Path, *, fetched: bool
-) -> tuple[tuple[Path, ...], dict[str, str]]:
-    """Folders and files to read, and the checksum of each published file among them."""
-    known = {file.name: file for file in recipe.files}
-    roots: list[Path] = []
-    used: dict[str, str] = {}
-    archives: list[Path] = []
-    for path in paths:
-        inside = _archives_in(recipe, path) if path.is_dir() else []
-        archives += inside if path.is_dir() else [path] * is_archive(path)
-        roots += [path] * (path.is_dir() or not is_archive(path))
-    for path in [*archives, *(root for root in roots if root.is_file())]:
-        used[path.name] = _verified(path, known.get(path.name), fetched=fetched)
+def _take(recipe: Recipe, path: Path, taken: _Taken, *, output: Path, is_fetched: bool) -> None:
+    """Adds a file or a folder: archives are verified and unpacked, the checksum of each published file is noted."""
+    if path.is_dir():
+        archives = _archives_in(recipe, path)
+    else:
+        archives = [path] * is_archive(path)
+    for file in archives or [path] * path.is_file():
+        taken.checksums[file.name] = _verified(recipe, file, is_fetched=is_fetched)
+    if path not in archives:
+        taken.roots.append(path)
     for archive in archives:
-        folder = output / _UNPACKED / _folder_name(archive)
+        folder = output / _UNPACKED / f"{archive.name.split('.')[0]}-{taken.checksums[archive.name][-16:]}"
         try:
-            unpack(archive, folder, max_bytes=_most_bytes(recipe, archive))
+            taken.roots.append(unpack(archive, folder, max_bytes=_most_bytes(recipe, archive)))
         except DamagedArchiveError as err:
-            if fetched:
-                archive.unlink()
-            raise ValueError(f"{err}{' It was removed; try again.' if fetched else ''}") from err
-        roots.append(folder)
-    return tuple(roots), used
+            if not is_fetched:
+                raise
+            archive.unlink()
+            raise ValueError(f"{err}. It was removed; try again.") from err
 
 
-def _verified(path: Path, file: RemoteFile | None, *, fetched: bool) -> str:
+def _verified(recipe: Recipe, path: Path, *, is_fetched: bool) -> str:
     """The file's SHA-256.
 
     Raises:
-        ValueError: It is not the file that was published.
+        ValueError: It is not the file that was published under its name.
     """
-    if file is not None and file.checksum is not None and not fetched:
+    file = {file.name: file for file in recipe.files}.get(path.name)
+    if file is not None and file.checksum is not None and not is_fetched:
         found = checksum_of(path, like=file.checksum)
         if found != file.checksum:
             raise ValueError(f"Expected {file.checksum} for {path}, but got {found}: it is not the published file.")
@@ -184,13 +197,7 @@ def _most_bytes(recipe: Recipe, archive: Path) -> int:
     return int(_SPARE_FACTOR * stated + 1e8)
 
 
-def _folder_name(archive: Path) -> str:
-    """The archive's name without its endings; archives of one name in two folders stay apart."""
-    place = hashlib.sha256(str(archive.absolute()).encode()).hexdigest()[:8]
-    return f"{archive.name.split('.')[0]}-{place}"
-
-
 def _hint(recipe: Recipe) -> str:
     if recipe.by_hand:
-        return recipe.by_hand
+        return f"To get it, {recipe.by_hand}"
     return f"--source takes {', '.join(file.name for file in recipe.files)} or the folder that they unpack to."

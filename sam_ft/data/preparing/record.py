@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 FILE = "dataset.json"
 _BEGUN = ".preparing.json"
+PARTS = ("train", "val", "test")
 
 
 @dataclass(frozen=True)
@@ -59,19 +60,30 @@ def read_record(recipe: Recipe, folder: Path, *, limit: int | None) -> Record | 
     if not folder.is_dir() or not any(folder.iterdir()):
         return None
     done = (folder / FILE).is_file()
-    path = folder / (FILE if done else _BEGUN)
-    content = _read(path)
+    content = _read(folder / (FILE if done else _BEGUN))
     if content is None or content.get("name") != recipe.name:
         raise ValueError(f"Expected room for {recipe.name}, but {folder} holds something else: give another --output.")
+    if not done:
+        return None
     if content.get("limit") != limit:
         made = "without --limit" if content.get("limit") is None else f"with --limit {content.get('limit')}"
         raise ValueError(f"Expected the same --limit as before, but {folder} was made {made}: give another --output.")
-    return Record(folder, content=content, is_new=False) if done else None
+    return Record(folder, content=content, is_new=False)
 
 
-def write_begun(recipe: Recipe, folder: Path, *, limit: int | None) -> None:
-    """Say whose folder it is, so that a later call may go on."""
-    write_json(folder / _BEGUN, {"name": recipe.name, "limit": limit})
+def write_begun(recipe: Recipe, folder: Path, *, limit: int | None, sources: Sequence[Path]) -> None:
+    """Say whose folder it is, so that a later call may go on.
+
+    Raises:
+        ValueError: Files are there already that were made from another source or with another limit.
+    """
+    order = {"name": recipe.name, "limit": limit, "sources": [str(source.absolute()) for source in sources]}
+    if any((folder / part).is_dir() for part in PARTS) and _read(folder / _BEGUN) != order:
+        raise ValueError(
+            f"Expected to go on with the same --source and --limit, but {folder} was begun with others: give another "
+            "--output, or remove it."
+        )
+    write_json(folder / _BEGUN, order)
 
 
 def write_record(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import os
 import shutil
 import sys
 from collections import defaultdict
@@ -98,7 +99,7 @@ class Target:
         _expect_unique([volume.name for volume in volumes], part)
         for volume in self.progress(part, volumes):
             for kind, source in (("images", volume.image), ("labels", volume.labels)):
-                copy_volume(source, self.folder / part / kind / f"{volume.name}.nii.gz")
+                self._take_volume(source, self.folder / part / kind / f"{volume.name}.nii.gz")
             self.count(part, volumes=1)
 
     def write_class_names(self, names: Sequence[str], *, void: int) -> None:
@@ -116,12 +117,30 @@ class Target:
         for what, number in numbers.items():
             self.counts[part][what] = self.counts[part].get(what, 0) + number
 
+    def take(self, source: Path, target: Path) -> None:
+        """Puts a file of the source at its place: a copy, or, of what was unpacked in this folder, the file itself."""
+        if target.is_file():
+            return
+        with atomic_write(target) as partial:
+            if source.is_relative_to(self.folder):
+                os.link(source, partial)
+            else:
+                shutil.copyfile(source, partial)
+
+    def _take_volume(self, source: Path, target: Path) -> None:
+        """The same for a NIfTI file; one that is not compressed becomes it."""
+        if source.name.endswith(".gz"):
+            self.take(source, target)
+        elif not target.is_file():
+            with atomic_write(target) as partial, source.open("rb") as plain, gzip.open(partial, "wb", 6) as packed:
+                shutil.copyfileobj(plain, packed)
+
     def _write_image(self, part: Part, item: LabelledImage) -> Path:
         suffix = item.image.suffix.lower()
         target = self.folder / part / "images" / f"{item.name}{suffix if suffix in SUFFIXES else '.png'}"
         if not target.is_file():
             if suffix in SUFFIXES:
-                copy_file(item.image, target)
+                self.take(item.image, target)
             else:
                 write_png(target, read_image(item.image))
         return target
@@ -131,26 +150,10 @@ class Target:
         target = self.folder / part / "labels" / f"{item.name}{suffix}"
         if not target.is_file():
             if isinstance(item.labels, Path):
-                copy_file(item.labels, target)
+                self.take(item.labels, target)
             else:
                 write_png(target, item.labels())
         return read_label_map(target)
-
-
-def copy_file(source: Path, target: Path) -> None:
-    """A copy, beside its place first; none where one is."""
-    if not target.is_file():
-        with atomic_write(target) as partial:
-            shutil.copyfile(source, partial)
-
-
-def copy_volume(source: Path, target: Path) -> None:
-    """A copy of a NIfTI file as `.nii.gz`; one that is not compressed becomes it."""
-    if source.name.endswith(".gz"):
-        copy_file(source, target)
-    elif not target.is_file():
-        with atomic_write(target) as partial, source.open("rb") as plain, gzip.open(partial, "wb", 6) as packed:
-            shutil.copyfileobj(plain, packed)
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:
