@@ -7,7 +7,7 @@ Licence: free for research and education; no redistribution, and only for those 
 a login. So it is fetched by hand. Checksums: not published.
 
     training/images/21_training.tif, training/1st_manual/21_manual1.gif, training/mask/21_training_mask.gif
-    test/images/01_test.tif, test/mask/01_test_mask.gif, and, in copies from before 2021, test/1st_manual/01_manual1.gif
+    test/images/01_test.tif, test/mask/01_test_mask.gif, and, in older copies, test/1st_manual/01_manual1.gif
 
 Becomes PART/images as published and PART/labels: 1 vessel, 0 none, 255 outside the field of view, where nobody looked.
 """
@@ -82,7 +82,7 @@ RECIPES = (
             RemoteFile("https://drive.grand-challenge.org", "test.zip", megabytes=15),
         ),
         unpacked_mb=100,
-        splits="test is the published test set where the source has labels of it (copies from before 2021). A fifth of "
+        splits="test is the published test set where the source has its labels, as older copies do. A fifth of "
         "the training images is val, chosen by a hash; without labels of the test set another fifth is test.",
         convert=convert,
         fit="data=semantic_maps data.root={root}",

@@ -22,11 +22,15 @@ FILES = (
     "acdc.py",
     "brain_icbm152.py",
     "camvid.py",
+    "coco_val2017.py",
     "davis2017.py",
     "drive.py",
     "kvasir_seg.py",
+    "livecell.py",
     "msd.py",
     "nuclei.py",
+    "sa1b.py",
+    "trashcan.py",
 )
 """The recipes, in `datasets/`; each file defines RECIPES."""
 
@@ -46,7 +50,7 @@ def listing(recipes: dict[str, Recipe]) -> str:
     lines = [
         "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[3]]) for row in rows
     ]
-    return "\n".join([*lines, "", "sam-ft prepare NAME --help tells how to give what you have already."])
+    return "\n".join([*lines, "", "sam-ft prepare NAME makes one ready in data/NAME; docs/datasets.md tells more."])
 
 
 def download_of(recipe: Recipe) -> str:

@@ -179,14 +179,75 @@ def davis(folder: Path) -> None:
     zipped(folder / "DAVIS-2017-trainval-480p.zip", files)
 
 
+def instances(names: list[str]) -> bytes:
+    """COCO's annotations: a triangle and a square in each image."""
+    shapes = {1: [2, 2, 12, 2, 2, 12], 3: [14, 4, 24, 4, 24, 14, 14, 14]}
+    images = [{"id": 7 + i, "file_name": name, "height": 24, "width": 32, "license": 4} for i, name in enumerate(names)]
+    annotations = [
+        {"id": 10 * image["id"] + kind, "image_id": image["id"], "category_id": kind, "segmentation": [polygon],
+         "bbox": [polygon[0], polygon[1], 10, 10], "area": 50.0 * kind, "iscrowd": 0}
+        for image in images for kind, polygon in shapes.items()
+    ]  # fmt: skip
+    categories = [{"id": 1, "name": "person"}, {"id": 3, "name": "car"}]
+    return json.dumps({"images": images, "annotations": annotations, "categories": categories}).encode()
+
+
+def coco(folder: Path) -> None:
+    names = [f"{number:012d}.jpg" for number in range(139, 149)]
+    zipped(folder / "val2017.zip", {f"val2017/{name}": encoded(picture(), "jpeg") for name in names})
+    files = {
+        "annotations/instances_val2017.json": instances(names),
+        "annotations/instances_train2017.json": b"not read",
+    }
+    zipped(folder / "annotations_trainval2017.zip", files)
+
+
+def livecell(folder: Path) -> None:
+    names = {part: [f"A172_Phase_{part}_{number}.tif" for number in range(3)] for part in ("train", "val", "test")}
+    files = {}
+    for part, images in names.items():
+        place = "livecell_test_images" if part == "test" else "livecell_train_val_images"
+        for name in images:
+            files[f"images/{place}/A172/{name}"] = encoded(picture()[..., 0], "tiff")
+        (folder / f"livecell_coco_{part}.json").write_bytes(instances([f"A172/{name}" for name in images]))
+    zipped(folder / "images.zip", files)
+
+
+def trashcan(folder: Path) -> None:
+    names = {"train": [f"vid_00000{video}_frame000000{video}.jpg" for video in range(1, 7)]}
+    names["val"] = ["vid_000001_frame0000099.jpg", "vid_000009_frame0000001.jpg"]
+    files = {}
+    for part, images in names.items():
+        for version in ("instance_version", "material_version"):
+            files |= {f"dataset/{version}/{part}/{name}": encoded(picture(), "jpeg") for name in images}
+            files[f"dataset/{version}/instances_{part}_trashcan.json"] = instances(images)
+    zipped(folder / "dataset.zip", files)
+
+
+def shards(folder: Path) -> None:
+    for shard in range(3):
+        files = {}
+        for number in range(5 * shard + 1, 5 * shard + 6):
+            name = f"sa_{number}"
+            mask = {"segmentation": {"size": [24, 32], "counts": "PPY"}, "area": 0, "id": number}
+            image = {"image_id": number, "width": 32, "height": 24, "file_name": f"{name}.jpg"}
+            files[f"{name}.jpg"] = encoded(picture(), "jpeg")
+            files[f"{name}.json"] = json.dumps({"image": image, "annotations": [mask]}).encode()
+        tarred(folder / f"sa_{shard:06d}.tar", files)
+
+
 MINIATURES: dict[str, Callable[[Path], None]] = {
     "acdc": acdc,
     "camvid": camvid,
+    "coco_val2017": coco,
     "davis2017": davis,
     "drive": drive,
     "kvasir_seg": kvasir,
+    "livecell": livecell,
     "msd_task09_spleen": spleen,
     "nuclei": nuclei,
+    "sa1b": shards,
+    "trashcan": trashcan,
 }
 
 

@@ -15,12 +15,15 @@ from sam_ft.files import write_json
 
 _logger = logging.getLogger(__name__)
 
+FIT = "data=coco data.root={root} 'data.annotations=\"{part}/annotations.json\"' 'data.images=\"{part}/images\"'"
+"""What follows `sam-ft fit` to train on what `write_coco` writes; see `Recipe.fit`."""
+
 Entry = dict[str, Any]
 """One image, annotation or category, with the keys that COCO's page describes (https://cocodataset.org/#format-data)."""
 
 
 @dataclass(frozen=True)
-class CocoAnnotations:
+class CocoContent:
     """What a COCO file of instances says; `file_name` of each image has no folder."""
 
     images: list[Entry]
@@ -32,7 +35,7 @@ class CocoAnnotations:
         """The images' file names, in their order."""
         return [image["file_name"] for image in self.images]
 
-    def only(self, names: Collection[str]) -> CocoAnnotations:
+    def only(self, names: Collection[str]) -> CocoContent:
         """The same of fewer images."""
         wanted = set(names)
         images = [image for image in self.images if image["file_name"] in wanted]
@@ -41,7 +44,7 @@ class CocoAnnotations:
         return replace(self, images=images, annotations=annotations)
 
 
-def read_coco(path: Path) -> CocoAnnotations:
+def read_coco(path: Path) -> CocoContent:
     """Reads a file of instances.
 
     Raises:
@@ -50,7 +53,7 @@ def read_coco(path: Path) -> CocoAnnotations:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         images = [{**image, "file_name": PurePosixPath(image["file_name"]).name} for image in content["images"]]
-        read = CocoAnnotations(images, list(content["annotations"]), list(content["categories"]))
+        read = CocoContent(images, list(content["annotations"]), list(content["categories"]))
         numbers = {image["id"] for image in images}
         strays = sum(entry["image_id"] not in numbers for entry in read.annotations)
     except (ValueError, KeyError, TypeError, AttributeError) as err:
@@ -64,7 +67,7 @@ def read_coco(path: Path) -> CocoAnnotations:
     return read
 
 
-def write_coco(target: Target, part: Part, annotations: CocoAnnotations, paths: Mapping[str, Path]) -> None:
+def write_coco(target: Target, part: Part, annotations: CocoContent, paths: Mapping[str, Path]) -> None:
     """PART/images and PART/annotations.json.
 
     Args:
