@@ -130,6 +130,8 @@ def painted(nuclei: Sequence[Runs], *, size: tuple[int, int]) -> np.ndarray:
     flat = np.zeros(height * width, dtype=np.int32)
     for number, runs in enumerate(nuclei, start=1):
         for first, length in runs:
+            if first < 1 or length < 0 or first - 1 + length > flat.size:
+                raise ValueError(f"Expected runs within {height} x {width} pixels, but got {first} {length}.")
             piece = flat[first - 1 : first - 1 + length]
             piece[piece == 0] = number
     return flat.reshape(width, height).T

@@ -274,7 +274,8 @@ def recipes() -> dict[str, Recipe]:
 
 
 def with_checksums(recipe: Recipe, folder: Path) -> Recipe:
-    """The recipe with the checksums of the miniature files, where there is a checksum."""
+    """The recipe with the sizes of the miniature files, and with their checksums where there are some."""
+    recipe = replace(recipe, files=tuple(replace(file, megabytes=0.1) for file in recipe.files), unpacked_mb=1)
     return replace(
         recipe,
         files=tuple(

@@ -177,7 +177,7 @@ def test_a_link_that_has_expired_is_an_error_that_may_be_tried_again(
     folder = published("sa1b")
     site = publisher(folder, instead=b"<?xml version='1.0'?><Error>Request has expired</Error>")
     order = Order(tmp_path / "out", (links(folder, site.url),), limit=1)
-    with pytest.raises(ValueError, match="sa_000000.tar at .*, but got something else; it was removed"):
+    with pytest.raises(ValueError, match="sa_000000.tar at .*, but got something else, which was removed"):
         prepare(recipes["sa1b"], order, patience=QUICK)
     site.behaviour.instead = None
     assert prepare(recipes["sa1b"], order, patience=QUICK).is_new

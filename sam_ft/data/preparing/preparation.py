@@ -65,10 +65,12 @@ def prepare(recipe: Recipe, order: Order, *, patience: Patience = PATIENT) -> Re
         files = tuple(links[: order.limit])
         recipe = replace(recipe, files=files, unpacked_mb=sum(file.megabytes for file in files), by_hand="")
     fetched = bool(recipe.files) and not sources
-    expect_room(order.output, megabytes=_needed_mb(recipe, order.output, is_fetched=fetched))
+    expect_room(order.output, megabytes=_needed_mb(recipe, order.output, sources))
     write_begun(recipe, order.output, limit=order.limit, sources=sources)
     taken = _Taken()
-    for path in (_fetched(file, order.output, patience=patience) for file in recipe.files) if fetched else sources:
+    for path in (
+        (_fetched(recipe, file, order.output, patience=patience) for file in recipe.files) if fetched else sources
+    ):
         _take(recipe, path, taken, output=order.output, is_fetched=fetched)
     target = Target(order.output, limit=None if links is not None else order.limit)
     recipe.convert(Material(tuple(taken.roots), hint=_hint(recipe)), target)
@@ -123,14 +125,24 @@ def _links_of(recipe: Recipe, sources: Sequence[Path]) -> tuple[list[RemoteFile]
     return recipe.read_links(lists[0]), tuple(source for source in sources if source not in lists)
 
 
-def _needed_mb(recipe: Recipe, output: Path, *, is_fetched: bool) -> float:
+def _needed_mb(recipe: Recipe, output: Path, sources: Sequence[Path]) -> float:
     """Downloads and the result, which takes most of its files from what is unpacked; without what is there already."""
-    downloads = recipe.download_mb if is_fetched else 0
-    there = sum(path.stat().st_size for path in output.rglob("*") if path.is_file()) / 1e6 if output.is_dir() else 0
-    return max(downloads + _RESULT_FACTOR * recipe.unpacked_mb - there, 0)
+    needed = _RESULT_FACTOR * recipe.unpacked_mb
+    if sources:
+        given = sum(_size_mb(path) for source in sources for path in _archives_in(recipe, source) or [source])
+        needed = _RESULT_FACTOR * (given if recipe.read_links else min(recipe.unpacked_mb, _SPARE_FACTOR * given))
+    else:
+        needed += recipe.download_mb
+    return max(needed - _size_mb(output), 0)
 
 
-def _fetched(file: RemoteFile, output: Path, *, patience: Patience) -> Path:
+def _size_mb(path: Path) -> float:
+    """Of a file, or of all files in a folder, in 10**6 bytes; 0 where nothing is."""
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def _fetched(recipe: Recipe, file: RemoteFile, output: Path, *, patience: Patience) -> Path:
     """The downloaded file.
 
     Raises:
@@ -142,16 +154,16 @@ def _fetched(file: RemoteFile, output: Path, *, patience: Patience) -> Path:
             begin = opened.read(64).lstrip()
         if begin.startswith(b"<") or (not is_archive(path) and b"\0" in begin):
             path.unlink()
-            raise ValueError(f"Expected {file.name} at {file.url}, but got something else; it was removed.")
+            raise ValueError(
+                f"Expected {file.name} at {file.url}, but got something else, which was removed. Try again, or get it "
+                f"at {recipe.homepage} and give --source."
+            )
     return path
 
 
 def _take(recipe: Recipe, path: Path, taken: _Taken, *, output: Path, is_fetched: bool) -> None:
     """Adds a file or a folder: archives are verified and unpacked, the checksum of each published file is noted."""
-    if path.is_dir():
-        archives = _archives_in(recipe, path)
-    else:
-        archives = [path] * is_archive(path)
+    archives = _archives_in(recipe, path)
     for file in archives or [path] * path.is_file():
         taken.checksums[file.name] = _verified(recipe, file, is_fetched=is_fetched)
     if path not in archives:
@@ -181,13 +193,14 @@ def _verified(recipe: Recipe, path: Path, *, is_fetched: bool) -> str:
     return checksum_of(path)
 
 
-def _archives_in(recipe: Recipe, folder: Path) -> list[Path]:
-    """The published archives that lie in a folder."""
+def _archives_in(recipe: Recipe, source: Path) -> list[Path]:
+    """The published archives that lie in a folder; or the file, if it is an archive."""
+    if not source.is_dir():
+        return [source] * is_archive(source)
     if recipe.read_links is not None:
-        return sorted(path for path in folder.iterdir() if is_archive(path))
-    return [
-        folder / file.name for file in recipe.files if is_archive(folder / file.name) and (folder / file.name).is_file()
-    ]
+        return sorted(path for path in source.iterdir() if is_archive(path))
+    published = {file.name for file in recipe.files if is_archive(Path(file.name))}
+    return sorted(source / name for name in published if (source / name).is_file())
 
 
 def _most_bytes(recipe: Recipe, archive: Path) -> int:

@@ -118,14 +118,18 @@ class Target:
             self.counts[part][what] = self.counts[part].get(what, 0) + number
 
     def take(self, source: Path, target: Path) -> None:
-        """Puts a file of the source at its place: a copy, or, of what was unpacked in this folder, the file itself."""
+        """Puts a file of the source at its place: a copy, or, of what was unpacked in this folder, the file itself.
+
+        It is linked and not moved, so that a call that goes on later finds it in both places; a disk that knows no
+        links gets copies of all.
+        """
         if target.is_file():
             return
+        target.parent.mkdir(parents=True, exist_ok=True)
+        if source.is_relative_to(self.folder) and _linked(source, target):
+            return
         with atomic_write(target) as partial:
-            if source.is_relative_to(self.folder):
-                os.link(source, partial)
-            else:
-                shutil.copyfile(source, partial)
+            shutil.copyfile(source, partial)
 
     def _take_volume(self, source: Path, target: Path) -> None:
         """The same for a NIfTI file; one that is not compressed becomes it."""
@@ -154,6 +158,15 @@ class Target:
             else:
                 write_png(target, item.labels())
         return read_label_map(target)
+
+
+def _linked(source: Path, target: Path) -> bool:
+    """Whether the disk could give a file a second name."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
 
 
 def write_png(path: Path, pixels: np.ndarray) -> None:

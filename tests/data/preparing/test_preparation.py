@@ -198,6 +198,15 @@ def test_the_checksums_of_what_was_used_are_written_down(source: Path, output: P
     assert "no checksum is published" in (output / "README.md").read_text()
 
 
+def test_a_disk_without_links_gets_copies(source: Path, output: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*arguments: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setattr("os.link", refuse)
+    assert prepare(RECIPE, Order(output, sources=(source,))).counts == {"train": {"images": 3}}
+    assert (output / "train" / "two.txt").read_text() == "two"
+
+
 # Writing
 
 
