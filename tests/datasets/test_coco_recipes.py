@@ -56,7 +56,6 @@ def test_archives_in_a_folder_are_divided_into_parts(name: str, kitchen: Any) ->
 
 @pytest.mark.parametrize("name", PARTS)
 def test_the_printed_command_reads_every_part(name: str, kitchen: Any, read: Callable[..., DataSplits]) -> None:
-    pytest.importorskip("sam_ft.data.coco", reason="the reader of COCO's format is not there yet")
     splits = read(kitchen.prepare(name))
     samples = {part: getattr(splits, part) for part in PARTS[name]}
     assert {part: len(held) for part, held in samples.items()} == PARTS[name]
