@@ -229,7 +229,7 @@ def shards(folder: Path) -> None:
         files = {}
         for number in range(5 * shard + 1, 5 * shard + 6):
             name = f"sa_{number}"
-            mask = {"segmentation": {"size": [24, 32], "counts": "PPY"}, "area": 0, "id": number}
+            mask = {"segmentation": {"size": [24, 32], "counts": "T3b1Zc0"}, "area": 50, "id": number}  # 100, 50, 618
             image = {"image_id": number, "width": 32, "height": 24, "file_name": f"{name}.jpg"}
             files[f"{name}.jpg"] = encoded(picture(), "jpeg")
             files[f"{name}.json"] = json.dumps({"image": image, "annotations": [mask]}).encode()

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from PIL import Image
 
@@ -157,6 +158,16 @@ def test_the_first_archives_of_the_users_list_are_fetched(
     assert set(site.behaviour.asked) == {"sa_000000.tar", "sa_000001.tar"}
     assert photographs(record.folder) == {f"sa_{number}" for number in range(1, 11)}
     assert record.counts == {"train": {"images": 8}, "val": {"images": 1}, "test": {"images": 1}}
+
+
+def test_the_printed_command_reads_the_photographs(kitchen: Any, read: Callable[..., DataSplits]) -> None:
+    pytest.importorskip("sam_ft.data.sa1b", reason="the reader of SA-1B's format is not there yet")
+    splits = read(kitchen.prepare("sa1b"))
+    assert splits.test is not None
+    assert [len(splits.train), len(splits.val), len(splits.test)] == [13, 1, 1]
+    expected = np.zeros(24 * 32, dtype=bool)
+    expected[100:150] = True
+    assert (splits.val[0].masks[0].numpy() == expected.reshape(32, 24).T).all()
 
 
 def test_archives_that_are_here_and_what_they_unpack_to_are_taken(
