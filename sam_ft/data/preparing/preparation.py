@@ -207,7 +207,7 @@ def _most_bytes(recipe: Recipe, archive: Path) -> int:
     stated = recipe.unpacked_mb * 1e6
     if recipe.read_links is not None:
         stated = archive.stat().st_size  # shards are not compressed
-    return int(_SPARE_FACTOR * stated + 1e8)
+    return int(_SPARE_FACTOR * stated + 2e7)
 
 
 def _hint(recipe: Recipe) -> str:
