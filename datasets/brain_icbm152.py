@@ -14,7 +14,7 @@ Writes two files of 197 x 233 x 189 voxels of 1 mm, on the source's grid:
     OUTPUT/label.nii.gz   0 elsewhere, 1 grey matter, 2 white matter: where that tissue's probability is above 0.5;
                           should both be, the more probable one, and grey matter where they are equal
 
-    python datasets/brain_icbm152.py --output data/brain
+    sam-ft prepare brain_icbm152 --output data/brain
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ import numpy as np
 
 from sam_ft.data.nifti.reading import open_volume, read_voxels
 from sam_ft.data.nifti.writing import save_volume
+from sam_ft.data.preparing.material import Material
+from sam_ft.data.preparing.recipe import Recipe
+from sam_ft.data.preparing.target import Target
 from sam_ft.files import atomic_write
 from sam_ft.optional import require
 
@@ -81,6 +84,18 @@ def write(output: str | Path) -> tuple[Path, Path]:
     return folder / "image.nii.gz", save_volume(folder / "label.nii.gz", tissue_labels(grey, white), like=t1)
 
 
+def convert(material: Material, target: Target) -> None:
+    """Writes image and label.
+
+    Raises:
+        ValueError: A limit, which one volume cannot have.
+    """
+    if target.limit is not None:
+        raise ValueError("Expected no --limit for brain_icbm152, which is one volume.")
+    write(target.folder)
+    target.count("train", volumes=1)
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Runs the recipe; 0, or 2 after one line that says what is wrong."""
     parser = argparse.ArgumentParser(description="Write the ICBM152 brain with grey and white matter as NIfTI.")
@@ -93,6 +108,22 @@ def main(arguments: list[str] | None = None) -> int:
     for path in paths:
         print(path)
     return 0
+
+
+RECIPES = (
+    Recipe(
+        name="brain_icbm152",
+        title="T1 MR of the average brain with grey and white matter (ICBM152)",
+        homepage="https://www.bic.mni.mcgill.ca/ServicesAtlases/ICBM152NLin2009",
+        licence="any purpose, with its copyright notice",
+        citation="V. Fonov et al., Unbiased average age-appropriate atlases for pediatric studies, NeuroImage 54, 2011",
+        files=(),
+        unpacked_mb=15,
+        splits="One volume; data=brain holds out slabs of its coronal slices.",
+        convert=convert,
+        fit="data=brain data.images={root}/image.nii.gz data.labels={root}/label.nii.gz",
+    ),
+)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ def cache_folder() -> Path:
     return (base if base.is_absolute() else Path.home() / ".cache") / "sam-ft"
 
 
-def fetch(url: str, target: str | Path, *, checksum: str, patience: Patience = PATIENT) -> Path:
+def fetch(url: str, target: str | Path, *, checksum: str | None, patience: Patience = PATIENT) -> Path:
     """Makes sure that the file of an address lies at `target`, and returns `target`.
 
     A file that is there already is taken as it is, without asking the network. Otherwise the bytes are collected in
@@ -79,7 +79,8 @@ def fetch(url: str, target: str | Path, *, checksum: str, patience: Patience = P
     Args:
         url: an http or https address.
         target: where the file goes; missing folders are made.
-        checksum: `sha256:` and 64 hexadecimal digits, or `md5:` and at least the first 6.
+        checksum: `sha256:` and 64 hexadecimal digits, or `md5:` and at least the first 6. None where nobody publishes
+            one: then only its length is sure, as far as the server names it; the caller has to look at the content.
         patience: timeout and retries.
 
     Raises:
@@ -90,7 +91,7 @@ def fetch(url: str, target: str | Path, *, checksum: str, patience: Patience = P
     target = Path(target)
     if not url.startswith(("http://", "https://")):
         raise ValueError(f"Expected an http or https address, but got {url!r}.")
-    if not _CHECKSUM.fullmatch(checksum):
+    if checksum is not None and not _CHECKSUM.fullmatch(checksum):
         raise ValueError(f"Expected `checksum` as sha256:64 digits or md5:6 to 32 digits, but got {checksum!r}.")
     if target.is_file():
         return target
@@ -127,12 +128,15 @@ def _alone(target: Path) -> Iterator[None]:
         lock.release()
 
 
-def _fill(partial: Path, *, url: str, checksum: str, patience: Patience) -> None:
+def _fill(partial: Path, *, url: str, checksum: str | None, patience: Patience) -> None:
     """Brings the whole, verified file to `partial`.
 
     Raises:
         ValueError: the bytes are not those of the checksum; `partial` is gone then.
     """
+    if checksum is None:
+        _download(url, partial, patience=patience)
+        return
     try:
         in_one = _download(url, partial, patience=patience)
     except _BrokenError:
@@ -144,7 +148,7 @@ def _fill(partial: Path, *, url: str, checksum: str, patience: Patience) -> None
         partial.unlink()
         _download(url, partial, patience=patience)
     if not _fits(partial, checksum):
-        found = f"{_size(partial)} bytes with {_checksum_of(partial, checksum)}"
+        found = f"{_size(partial)} bytes with {checksum_of(partial, like=checksum)}"
         partial.unlink()
         raise ValueError(f"Expected {checksum} for {url}, but got {found}: it is not that file, and was removed.")
 
@@ -237,7 +241,7 @@ def _reason(err: BaseException, *, timeout_s: float) -> str:
     return " ".join(str(err).split()) or type(err).__name__
 
 
-def _checksum_of(path: Path, like: str) -> str:
+def checksum_of(path: Path, *, like: str = f"sha256:{'0' * 64}") -> str:
     """The file's checksum, of the kind and length of another one."""
     algorithm = like.partition(":")[0]
     with path.open("rb") as file:
@@ -246,7 +250,7 @@ def _checksum_of(path: Path, like: str) -> str:
 
 
 def _fits(path: Path, checksum: str) -> bool:
-    return path.is_file() and _checksum_of(path, checksum) == checksum
+    return path.is_file() and checksum_of(path, like=checksum) == checksum
 
 
 def _size(path: Path) -> int:

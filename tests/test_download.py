@@ -111,7 +111,7 @@ def assert_fetched(target: Path) -> None:
     assert {path.name for path in target.parent.iterdir()} <= {"sam.pth", "sam.pth.lock"}
 
 
-def failure(url: str, target: Path, *, checksum: str = CHECKSUM, patience: Patience = QUICK) -> str:
+def failure(url: str, target: Path, *, checksum: str | None = CHECKSUM, patience: Patience = QUICK) -> str:
     """The message of a call that must fail, which is one line and leaves no file in the target's place."""
     with pytest.raises(ValueError) as caught:
         fetch(url, target, checksum=checksum, patience=patience)
@@ -201,6 +201,21 @@ def test_a_redirection_is_followed_with_the_range(serve, target):
     fetch(server.url, target, checksum=CHECKSUM, patience=QUICK)
     assert_fetched(target)
     assert storage.ranges == [f"bytes={HALF}-"]
+
+
+def test_without_a_published_checksum_pieces_of_two_calls_are_put_together(serve, target):
+    server = serve(ranged)
+    partial_of(target, CONTENT[:HALF])
+    assert fetch(server.url, target, checksum=None, patience=QUICK) == target
+    assert_fetched(target)
+    assert server.ranges == [f"bytes={HALF}-"]
+
+
+def test_without_a_published_checksum_the_promised_length_still_counts(serve, target):
+    server = serve(lambda request: ranged(request, until=HALF))
+    message = failure(server.url, target, checksum=None)
+    assert f"{HALF} bytes before the promised end" in message
+    assert partial_of(target).read_bytes() == CONTENT[:HALF]
 
 
 # It breaks off
