@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tests.benchmarks.results import save_picture, table, write_rows
 
-BENCHMARKS: dict[str, str] = {}
+BENCHMARKS: dict[str, str] = {
+    "rle_encode_decode": "tests.benchmarks.rle_encode_decode",
+}
 """Name -> the module with its `rows`."""
 FOLDER = Path("runs/benchmarks")
 
