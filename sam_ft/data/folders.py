@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -34,23 +34,35 @@ def folder_splits(
         ValueError: Neither layout is found, or what `read` raises.
     """
     folder = expanded(root)
-    if (folder / "train").is_dir() and (folder / "val").is_dir():
-        has_test = (folder / "test").is_dir()
-        train, val = read(folder / "train", None), read(folder / "val", None)
-        return DataSplits(train=train, val=val, test=read(folder / "test", None) if has_test else None)
+    if parts := parts_in_folders(folder, lambda part: read(part, None)):
+        return parts
     if not (folder / images).is_dir():
         raise ValueError(
             f"Expected {folder} to hold the folders {images} and {labels}, or train and val (and test) "
-            f"with these inside, but got {_listed(folder)}."
+            f"with these inside, but got {listed(folder)}."
         )
-    parts = split.assign([image.stem for image, _ in pair_by_stem(folder / images, folder / labels)])
+    stems = [image.stem for image, _ in pair_by_stem(folder / images, folder / labels)]
+    return divided(stems, lambda chosen: read(folder, chosen), split=split)
 
-    def divided(part: Part) -> SampleDataset:
-        return read(folder, frozenset(stem for stem, place in parts.items() if place == part))
 
-    return DataSplits(
-        train=divided("train"), val=divided("val"), test=divided("test") if "test" in parts.values() else None
-    )
+def parts_in_folders(folder: Path, read: Callable[[Path], SampleDataset]) -> DataSplits | None:
+    """The parts that the folders train, val and, where there is one, test inside are; None without train and val."""
+    if not ((folder / "train").is_dir() and (folder / "val").is_dir()):
+        return None
+    has_test = (folder / "test").is_dir()
+    train, val = read(folder / "train"), read(folder / "val")
+    return DataSplits(train=train, val=val, test=read(folder / "test") if has_test else None)
+
+
+def divided(groups: Sequence[str], read: Callable[[frozenset[str]], SampleDataset], *, split: GroupSplit) -> DataSplits:
+    """The parts that a rule makes of the groups; `read` returns the samples of some of them."""
+    parts = split.assign(groups)
+
+    def samples(part: Part) -> SampleDataset:
+        return read(frozenset(group for group, place in parts.items() if place == part))
+
+    has_test = "test" in parts.values()
+    return DataSplits(train=samples("train"), val=samples("val"), test=samples("test") if has_test else None)
 
 
 def expanded(path: str | Path) -> Path:
@@ -84,7 +96,7 @@ def _by_stem(folder: Path) -> dict[str, Path]:
             raise ValueError(f"Expected one file named {path.stem} in {folder}, but got {found[path.stem]} and {path}.")
         found[path.stem] = path
     if not found:
-        raise ValueError(f"Expected files ending in {', '.join(SUFFIXES)} in {folder}, but got {_listed(folder)}.")
+        raise ValueError(f"Expected files ending in {', '.join(SUFFIXES)} in {folder}, but got {listed(folder)}.")
     return found
 
 
@@ -101,7 +113,8 @@ def read_checked(image: Path, label: Path) -> np.ndarray:
     return labels
 
 
-def _listed(folder: Path) -> str:
+def listed(folder: Path) -> str:
+    """The first names in a folder, for a message."""
     if not folder.is_dir():
         return "no such folder"
     names = sorted(path.name for path in folder.iterdir())

@@ -57,6 +57,7 @@ DATA = {
     "nifti": NEEDED,
     "image_mask": ["data.root=a"],
     "semantic_maps": ["data.root=a"],
+    "coco": ["data.root=a", "data.annotations=b.json"],
 }
 
 

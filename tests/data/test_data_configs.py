@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def test_every_data_config_has_a_test() -> None:
         "synthetic",
         "phantoms",
         "brain",
+        "coco",
     }
 
 
@@ -80,6 +82,21 @@ def test_image_mask_config_reads_a_root(tmp_path: Path) -> None:
             (tmp_path / part / kind).mkdir(parents=True)
             Image.fromarray(pixels).save(tmp_path / part / kind / "a.png")
     splits = build("image_mask", f"root={tmp_path}", "class_name=cell")
+    assert splits.test is not None and splits.test[0].class_names == ("cell",)
+
+
+def test_coco_config_reads_a_file_and_its_images(tmp_path: Path) -> None:
+    (tmp_path / "images").mkdir()
+    images = [{"id": number, "file_name": f"{number}.png", "height": 4, "width": 4} for number in range(3)]
+    annotations = [
+        {"id": number, "image_id": number, "category_id": 1, "segmentation": [[0, 0, 3, 0, 3, 3]]}
+        for number in range(3)
+    ]
+    for image in images:
+        Image.fromarray(np.zeros((4, 4), np.uint8)).save(tmp_path / "images" / str(image["file_name"]))
+    content = {"images": images, "annotations": annotations, "categories": [{"id": 1, "name": "cell"}]}
+    (tmp_path / "cells.json").write_text(json.dumps(content))
+    splits = build("coco", f"root={tmp_path}", "annotations=cells.json", "categories=[cell]")
     assert splits.test is not None and splits.test[0].class_names == ("cell",)
 
 
