@@ -17,8 +17,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import settings
 
 torch.set_num_threads(1)
+settings.register_profile("sam-ft", deadline=None)  # a busy machine is no defect
+settings.load_profile("sam-ft")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

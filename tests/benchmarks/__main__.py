@@ -14,7 +14,10 @@ from pathlib import Path
 
 from tests.benchmarks.results import save_picture, table, write_rows
 
-BENCHMARKS: dict[str, str] = {"nifti_random_slices": "tests.benchmarks.nifti_random_slices"}
+BENCHMARKS: dict[str, str] = {
+    "nifti_random_slices": "tests.benchmarks.nifti_random_slices",
+    "rle_encode_decode": "tests.benchmarks.rle_encode_decode",
+}
 """Name -> the module with its `rows`."""
 FOLDER = Path("runs/benchmarks")
 

@@ -86,7 +86,9 @@ def save_picture(path: Path, rows: Sequence[Row]) -> None:
     axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
     axes.axvline(1, color="#8A9099", linewidth=1, linestyle="--")
     axes.set(ylim=(len(rows) - 0.4, -0.6))
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_yticks(range(len(rows)), [row.name.rpartition("/")[2] for row in rows])
+    for label, row in zip(axes.get_yticklabels(), rows, strict=True):
+        label.set_fontweight("normal" if "/" in row.name else "bold")
     axes.set_title("How many times as good as the peer; the mark is what is wanted", loc="left", fontsize=10,
                    fontweight="bold", color=_WANTED)  # fmt: skip
     axes.tick_params(length=0, labelsize=8.5, colors=_TEXT)

@@ -59,6 +59,9 @@ DATA = {
     "image_mask": ["data.root=a"],
     "semantic_maps": ["data.root=a"],
     "coco": ["data.root=a", "data.annotations=b.json"],
+    "sa1b": ["data.root=a"],
+    "instance_folders": ["data.root=a"],
+    "manifest": ["data.path=a.csv"],
 }
 
 

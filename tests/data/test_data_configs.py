@@ -33,6 +33,9 @@ def test_every_data_config_has_a_test() -> None:
         "phantoms",
         "brain",
         "coco",
+        "sa1b",
+        "instance_folders",
+        "manifest",
     }
 
 
@@ -116,12 +119,54 @@ def test_coco_config_reads_a_file_and_its_images(tmp_path: Path) -> None:
     assert splits.test is not None and splits.test[0].class_names == ("cell",)
 
 
+def save(path: Path, value: int = 1) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.full((4, 4), value, np.uint8)).save(path)
+
+
+def test_sa1b_config_reads_a_root(tmp_path: Path) -> None:
+    mask = {"id": 1, "segmentation": {"size": [4, 4], "counts": "04<"}}
+    for name in "abc":
+        save(tmp_path / f"{name}.png")
+        described = {"image": {"height": 4, "width": 4}, "annotations": [mask]}
+        (tmp_path / f"{name}.json").write_text(json.dumps(described))
+    splits = build("sa1b", f"root={tmp_path}", "class_name=thing")
+    assert splits.test is not None and splits.test[0].class_names == ("thing",) and splits.test[0].masks.sum() == 4
+
+
+def test_instance_folders_config_reads_a_root(tmp_path: Path) -> None:
+    for name in "abc":
+        save(tmp_path / name / "images" / f"{name}.png")
+        save(tmp_path / name / "objects" / "1.png")
+    splits = build("instance_folders", f"root={tmp_path}", "masks=objects", "class_name=cell", "split.val=[b]")
+    assert splits.val[0].name == "b" and splits.val[0].class_names == ("cell",)
+
+
+def test_manifest_config_reads_a_table_with_columns_of_other_names(tmp_path: Path) -> None:
+    save(tmp_path / "a.png")
+    save(tmp_path / "b.png")
+    save(tmp_path / "label.png")
+    (tmp_path / "cells.csv").write_text("file,mask,part\na.png,label.png,train\nb.png,label.png,val\n")
+    splits = build("manifest", f"path={tmp_path}/cells.csv", "columns.image=file", "columns.split=part")
+    assert splits.test is None and splits.val[0].name == "b" and len(splits.train) == 1
+
+
 @pytest.mark.parametrize("name", ["synthetic", "phantoms"])
 def test_configs_of_drawn_images_build(name: str) -> None:
     assert len(build(name, "num_train=3", "image_size=32").train) == 3
 
 
-@pytest.mark.parametrize("name, missing", [("nifti", {"images", "labels"}), ("image_mask", {"root"})])
+@pytest.mark.parametrize(
+    "name, missing",
+    [
+        ("nifti", {"images", "labels"}),
+        ("image_mask", {"root"}),
+        ("coco", {"root", "annotations"}),
+        ("sa1b", {"root"}),
+        ("instance_folders", {"root"}),
+        ("manifest", {"path"}),
+    ],
+)
 def test_only_what_must_be_given_is_missing(name: str, missing: set[str]) -> None:
     with initialize_config_dir(str(CONFIGS), version_base=None):
         assert OmegaConf.missing_keys(compose(name)) == missing

@@ -118,16 +118,17 @@ def camvid(folder: Path) -> None:
 def acdc(folder: Path) -> None:
     labels = np.zeros((12, 12, 3), dtype=np.uint8)
     labels[1:5, 1:6], labels[5:11, 1:6], labels[1:6, 6:11] = 1, 2, 3
-    image, truth = volume(RNG.normal(100, 20, labels.shape).astype(np.int16), folder), volume(labels, folder)
+    truth = volume(labels, folder)
     files: dict[str, bytes] = {}
     numbers = [*range(1, 11), 101]
     for number, group in zip(numbers, ["DCM", "HCM", "MINF", "NOR", "RV"] * 2 + ["DCM"], strict=True):
         patient = f"ACDC/database/{'testing' if number > 100 else 'training'}/patient{number:03d}"
         name = f"{patient}/patient{number:03d}"
         files[f"{patient}/Info.cfg"] = f"ED: 1\nES: 12\nGroup: {group}\nHeight: 184.0\n".encode()
-        files[f"{name}_4d.nii.gz"] = image
         for frame in ("01", "12"):
+            image = volume(RNG.normal(100, 20, labels.shape).astype(np.int16), folder)
             files[f"{name}_frame{frame}.nii.gz"], files[f"{name}_frame{frame}_gt.nii.gz"] = image, truth
+        files[f"{name}_4d.nii.gz"] = image
     zipped(folder / "ACDC.zip", files)
 
 

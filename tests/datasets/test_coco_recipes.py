@@ -161,7 +161,6 @@ def test_the_first_archives_of_the_users_list_are_fetched(
 
 
 def test_the_printed_command_reads_the_photographs(kitchen: Any, read: Callable[..., DataSplits]) -> None:
-    pytest.importorskip("sam_ft.data.sa1b", reason="the reader of SA-1B's format is not there yet")
     splits = read(kitchen.prepare("sa1b"))
     assert splits.test is not None
     assert [len(splits.train), len(splits.val), len(splits.test)] == [13, 1, 1]

@@ -72,10 +72,12 @@ def test_a_task_with_several_sequences_is_read_by_its_command(
     labels = np.zeros((12, 12, 3), dtype=np.uint8)
     labels[2:6, 2:8, 1], labels[6:10, 2:8, 1] = 1, 2
     names = [f"prostate_{number:02d}" for number in range(5)]
-    for kind, voxels in (("imagesTr", np.arange(12 * 12 * 6.0).reshape(12, 12, 3, 2)), ("labelsTr", labels)):
+    for kind in ("imagesTr", "labelsTr"):
         (source / kind).mkdir(parents=True)
-        for name in names:
-            nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), source / kind / f"{name}.nii.gz")
+    for number, name in enumerate(names):
+        voxels = number + np.arange(12 * 12 * 6.0).reshape(12, 12, 3, 2)
+        nibabel.save(nibabel.Nifti1Image(voxels, np.eye(4)), source / "imagesTr" / f"{name}.nii.gz")
+        nibabel.save(nibabel.Nifti1Image(labels, np.eye(4)), source / "labelsTr" / f"{name}.nii.gz")
     listed = [{"image": f"./imagesTr/{name}.nii.gz", "label": f"./labelsTr/{name}.nii.gz"} for name in names]
     (source / "dataset.json").write_text(json.dumps({"training": listed}))
     splits = read(kitchen.prepare("msd_task05_prostate", source))

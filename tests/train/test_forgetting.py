@@ -85,7 +85,10 @@ def test_a_model_against_itself_shows_no_difference(sam_ft: Program, tmp_path: P
     [
         (["after=run/best.ckpt"], "add output=..."),
         (["after=run/best.ckpt", "output=report"], "add data@other=NAME"),
-        (["after=run/best.ckpt", "output=report", "other.root=a"], "add data@other=NAME, one of brain, image_mask"),
+        (
+            ["after=run/best.ckpt", "output=report", "other.root=a"],
+            "add data@other=NAME, one of brain, coco",
+        ),
         (["after=run/best.ckpt", "output=report", "data@other=phantom"], "Did you mean `phantoms`?"),
         (["after=run/best.ckpt", "output=report", "data@other=image_mask"], "add other.root=..."),
         (["after=run/best.ckpt", "output=report", *OTHER, "part=tset"], "`part` to be one of train, val, test"),

@@ -1,0 +1,156 @@
+"""`InstanceMaskFolder`: one folder per image, with a file for each object's mask, as in BBBC038 (Data Science Bowl)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sam_ft.checks import expect_whole_number
+from sam_ft.data.folders import divided, expanded, listed, parts_in_folders
+from sam_ft.data.image_files import SUFFIXES, read_image, read_label_map, stretched
+from sam_ft.data.splits import DataSplits, GroupSplit
+from sam_ft.types import Sample
+
+
+class InstanceMaskFolder:
+    """Folders `ID/images/NAME.png` and `ID/masks/*.png`: one image and a file for each of its objects.
+
+    Every pixel of a mask file that is not 0 belongs to the object; objects may overlap. Construction lists the
+    folders; images and masks are read when needed. Source: Caicedo et al., "Nucleus segmentation across imaging
+    experiments: the 2018 Data Science Bowl" (2019), `stage1_train`.
+
+    Args:
+        folder: With a folder for each image.
+        images: Name of the folder of the one image.
+        masks: Name of the folder of its masks.
+        min_area_px: Smaller objects are left out, empty masks with them.
+        class_name: What the objects are called.
+        stretch: Whether each image's brightness is stretched to the whole range; see `stretched`.
+        names: The images to take, by the name of their folder; None: all.
+
+    Attributes:
+        files: (image, its masks) of each sample, by name of the folder.
+
+    Raises:
+        ValueError: No such folders, another number of images than one, or no masks; the folder is named.
+    """
+
+    def __init__(
+        self,
+        folder: str | Path,
+        *,
+        images: str = "images",
+        masks: str = "masks",
+        min_area_px: int = 1,
+        class_name: str = "object",
+        stretch: bool = False,
+        names: frozenset[str] | None = None,
+    ) -> None:
+        self.min_area_px = expect_whole_number("min_area_px", min_area_px, least=1)
+        self.class_name = class_name
+        self.stretch = stretch
+        places = [place for place in _places(Path(folder), images, masks) if names is None or place.name in names]
+        self.files = tuple((_one_image(place / images), _mask_files(place / masks)) for place in places)
+        self._names = tuple(place.name for place in places)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> Sample:
+        image_path, mask_paths = self.files[index]
+        image = read_image(image_path)
+        each = [_read_mask(path, image_path, size=image.shape[:2]) for path in mask_paths]
+        large = [mask for mask in each if np.count_nonzero(mask) >= self.min_area_px]
+        masks = np.stack(large) if large else np.zeros((0, *image.shape[:2]), dtype=np.bool_)  # (N, H, W)
+        return Sample(
+            image=torch.from_numpy(stretched(image) if self.stretch else image),
+            masks=torch.from_numpy(masks),
+            class_names=(self.class_name,) * len(masks),
+            name=self._names[index],
+        )
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+
+def instance_folders_splits(
+    root: str | Path,
+    *,
+    split: GroupSplit,
+    images: str = "images",
+    masks: str = "masks",
+    min_area_px: int = 1,
+    class_name: str = "object",
+    stretch: bool = False,
+) -> DataSplits:
+    """`InstanceMaskFolder` in parts: the folders train, val and, where there is one, test in the root, or by a rule.
+
+    Args:
+        root: The data set's folder; `~` and environment variables are expanded.
+        split: How images are divided where no folders do; a group is one image.
+        images: Name of the folder of the one image.
+        masks: Name of the folder of its masks.
+        min_area_px: Smaller objects are left out, empty masks with them.
+        class_name: What the objects are called.
+        stretch: Whether each image's brightness is stretched to the whole range, for dim microscopy.
+
+    Raises:
+        ValueError: What `InstanceMaskFolder` or the split raises.
+    """
+
+    def read(folder: Path, names: frozenset[str] | None = None) -> InstanceMaskFolder:
+        return InstanceMaskFolder(
+            folder,
+            images=images,
+            masks=masks,
+            min_area_px=min_area_px,
+            class_name=class_name,
+            stretch=stretch,
+            names=names,
+        )
+
+    folder = expanded(root)
+    if parts := parts_in_folders(folder, read):
+        return parts
+    names = [place.name for place in _places(folder, images, masks)]
+    return divided(names, lambda chosen: read(folder, chosen), split=split)
+
+
+def _places(folder: Path, images: str, masks: str) -> list[Path]:
+    """The folders inside that are of an image."""
+    found = sorted(place for place in folder.iterdir() if (place / images).is_dir()) if folder.is_dir() else []
+    if not found:
+        raise ValueError(f"Expected {folder} to hold folders with {images} and {masks}, but got {listed(folder)}.")
+    return found
+
+
+def _one_image(folder: Path) -> Path:
+    found = _image_files(folder)
+    if len(found) != 1:
+        raise ValueError(f"Expected one image in {folder}, but got {listed(folder)}.")
+    return found[0]
+
+
+def _mask_files(folder: Path) -> tuple[Path, ...]:
+    found = _image_files(folder)
+    if not found:
+        raise ValueError(f"Expected at least one mask in {folder}, but got {listed(folder)}.")
+    return found
+
+
+def _image_files(folder: Path) -> tuple[Path, ...]:
+    if not folder.is_dir():
+        return ()
+    return tuple(
+        path for path in sorted(folder.iterdir()) if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+    )
+
+
+def _read_mask(path: Path, image_path: Path, *, size: tuple[int, ...]) -> np.ndarray:
+    mask = read_label_map(path) != 0
+    if mask.shape != size:
+        raise ValueError(f"Expected {path} of the size of its image {image_path}, {size}, but got {mask.shape}.")
+    return mask
