@@ -47,6 +47,7 @@ COMPOSED_ONLY = {
     "optimiser/schedule",
     "task",
     "trainer",
+    "embedding_cache",
 }  # each has a test of its own below
 PROGRAMS = {"fit", "evaluate", "forgetting", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
