@@ -7,9 +7,11 @@ STAMP := $(VENV)/.setup-done
 TEST_PROCESSES ?= 2
 # More options for pytest: make test ARGS="-k losses -x"
 ARGS ?=
+# One benchmark instead of all: make bench NAME=rle_encode_decode
+NAME ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format clean
+.PHONY: help setup demo test bench lint format clean
 
 help: ## List the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | \
@@ -30,6 +32,9 @@ demo: setup ## Fine-tune a small SAM on a real MRI volume and show what it gaine
 
 test: setup ## Run the tests (import floors included); ARGS="-k name" picks some, ARGS="-m slow" the slow ones
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(TEST_PROCESSES) $(ARGS)
+
+bench: setup ## Compare with peers, each in one run; NAME=name runs one benchmark; SAM_FT_DATA names real data
+	OMP_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks $(NAME)
 
 lint: setup ## Check style, formatting, types and import floors
 	$(BIN)/ruff check .
