@@ -142,6 +142,11 @@ class Sample:
             )
 
 
+def blank_image(height: int, width: int) -> Tensor:
+    """(height, width, 3) uint8 zeros that take no memory, for a sample whose image nobody looks at."""
+    return torch.zeros((), dtype=torch.uint8).expand(height, width, 3)
+
+
 @dataclass(frozen=True)
 class Batch:
     """B samples in the model's frame; ragged object counts are padded to the largest N.

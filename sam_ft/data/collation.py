@@ -158,7 +158,14 @@ class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
             return self.prepare(self.samples[item], seed=seed)
         number = epoch % self.embeddings.num_views
         view, embedding = (self.seed, number, item), self.embeddings(number, item)
-        return self.prepare(self.samples[item], seed=seed, view=view, embedding=embedding)
+        return self.prepare(self._without_image(item), seed=seed, view=view, embedding=embedding)
+
+    def _without_image(self, item: int) -> Sample:
+        """A sample of which the image is not read where its data set can do that, and no augmentation looks at it."""
+        without_image = getattr(self.samples, "without_image", None)
+        if without_image is None or self.prepare.augment is not None:
+            return self.samples[item]
+        return without_image(item)
 
     def __iter__(self) -> Iterator[PreparedSample]:
         return (self[index] for index in range(len(self)))

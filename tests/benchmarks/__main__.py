@@ -14,7 +14,9 @@ from pathlib import Path
 
 from tests.benchmarks.results import save_picture, table, write_rows
 
-BENCHMARKS: dict[str, str] = {}
+BENCHMARKS: dict[str, str] = {
+    "cached_decoder_epoch": "tests.benchmarks.cached_decoder_epoch",
+}
 """Name -> the module with its `rows`."""
 FOLDER = Path("runs/benchmarks")
 
