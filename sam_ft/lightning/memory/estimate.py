@@ -147,8 +147,11 @@ class _Step:
         """Of a batch of images; without these as it comes from a cache."""
         if images is not None:
             return self.model.encode_image(images)
-        shape = (self.setup.recipe.loader.batch_size,)
-        features, *others = (torch.empty(*shape, *row, device=self.setup.device) for row in row_shapes(self.model))
+        batch, device = self.setup.recipe.loader.batch_size, self.setup.device
+        features, *others = (
+            torch.empty(batch, *shape, device=device).to(memory_format=torch.channels_last)
+            for shape in row_shapes(self.model)
+        )
         return ImageEmbedding(features=features, high_resolution=tuple(others))
 
     def _loss(self, images: Tensor | None, truth: Tensor) -> Tensor:
