@@ -54,6 +54,14 @@ def write_json(path: str | Path, content: object) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def as_text(size: int) -> str:
+    """A number of bytes as people read it."""
+    for unit, scale in (("GiB", 2**30), ("MiB", 2**20)):
+        if size >= scale:
+            return f"{size / scale:.1f} {unit}" if unit == "GiB" else f"{size / scale:.0f} {unit}"
+    return f"{size / 2**10:.0f} KiB"
+
+
 def _flush(path: Path) -> None:
     """Have the file's content on the disk before its name is."""
     descriptor = os.open(path, os.O_RDONLY)

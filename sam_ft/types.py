@@ -7,8 +7,9 @@ by its longest side and padded at the bottom and on the right.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, cast
 
 import torch
 from torch import Tensor
@@ -54,6 +55,20 @@ class ImageEmbedding:
 
     features: Tensor  # (B, C, h, w)
     high_resolution: tuple[Tensor, ...] = ()  # SAM 2; and HQ-SAM, the encoder's early features (B, C', h, w)
+
+    @property
+    def nbytes(self) -> int:
+        """Of all tensors together."""
+        return sum(tensor.nbytes for tensor in (self.features, *self.high_resolution))
+
+    def to(
+        self, device: torch.device | str, dtype: torch.dtype | None = None, *, non_blocking: bool = False
+    ) -> ImageEmbedding:
+        """The embedding on `device`, and in another type where one is given."""
+        features, *others = (
+            tensor.to(device, dtype, non_blocking=non_blocking) for tensor in (self.features, *self.high_resolution)
+        )
+        return ImageEmbedding(features=features, high_resolution=tuple(others))
 
 
 @dataclass(frozen=True)
@@ -127,26 +142,50 @@ class Sample:
             )
 
 
+def blank_image(height: int, width: int) -> Tensor:
+    """(height, width, 3) uint8 zeros that take no memory, for a sample whose image nobody looks at."""
+    return torch.zeros((), dtype=torch.uint8).expand(height, width, 3)
+
+
 @dataclass(frozen=True)
 class Batch:
     """B samples in the model's frame; ragged object counts are padded to the largest N.
 
     There may be more images than samples: the ones at the end are padding then, without a valid object, and have no
-    part in any mean.
+    part in any mean. What the images show comes either as pixels or, where an image encoder has seen them before, as
+    their embedding.
     """
 
-    images: Tensor  # (B, 3, S, S) float, normalised, zero in the padding
+    images: Tensor | None  # (B, 3, S, S) float, normalised, zero in the padding; None where there is an embedding
     masks: Tensor  # (B, N, S, S) bool
     valid: Tensor  # (B, N) bool: False for padded objects, which cost no loss and change no gradient
     samples: tuple[Sample, ...]  # the sources, for measuring at their resolution
     ignored: Tensor | None = None  # (B, S, S) bool, as in `Sample`; None where no sample has any
+    embedding: ImageEmbedding | None = None  # of the images, in any floating-point type
+
+    def __post_init__(self) -> None:
+        if (self.images is None) == (self.embedding is None):
+            raise ValueError("Expected either `images` or their `embedding`, but got both or neither.")
+
+    def embedded(
+        self, encode_image: Callable[[Tensor], ImageEmbedding], *, device: torch.device | str
+    ) -> ImageEmbedding:
+        """The images' embedding on `device`: the given one, or else what `encode_image` makes of them.
+
+        A given one is 32 bits wide as the decoder's weights are, but under autocast, which takes it as it is.
+        """
+        if self.embedding is not None:
+            is_mixed = torch.is_autocast_enabled(torch.device(device).type)
+            return self.embedding.to(device, None if is_mixed else torch.float32)
+        return encode_image(cast(Tensor, self.images).to(device))
 
     def to(self, device: torch.device | str, *, non_blocking: bool = False) -> Batch:
         """The batch with its tensors on `device`; the samples stay where they are."""
         return replace(
             self,
-            images=self.images.to(device, non_blocking=non_blocking),
+            images=None if self.images is None else self.images.to(device, non_blocking=non_blocking),
             masks=self.masks.to(device, non_blocking=non_blocking),
             valid=self.valid.to(device, non_blocking=non_blocking),
             ignored=None if self.ignored is None else self.ignored.to(device, non_blocking=non_blocking),
+            embedding=None if self.embedding is None else self.embedding.to(device, non_blocking=non_blocking),
         )

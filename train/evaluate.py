@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs
-from sam_ft.data.collation import whole_batches
+from sam_ft.data.collation import Prepare, PreparedSamples, whole_batches
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation import thresholds
 from sam_ft.evaluation.measuring import cases_to_show, measure, spread_evenly
@@ -48,7 +48,8 @@ def evaluate(config: DictConfig) -> None:
         summary, written = evaluate_classes(model, samples, output, config=config), ["confusion.csv"]
     else:
         summary, written = evaluate_prompts(model, samples, output, clicks=clicks, config=config), ["records.csv"]
-        fitted = write_thresholds(model, samples, output / "thresholds.json", num_images=config.thresholds)
+        whole = PreparedSamples(samples, Prepare(model.image_size))
+        fitted = write_thresholds(model, whole, output / "thresholds.json", num_images=config.thresholds)
     for name, value in summary.items():
         _logger.info("  %-18s %s", name, f"{value:,.0f}" if name.startswith("num_") else f"{value:.4f}")
     if fitted is not None:

@@ -33,6 +33,10 @@ class AlbumentationsPipeline:
     def __init__(self, transforms: list[Any]) -> None:
         self._compose = _albumentations().Compose(transforms)
 
+    def describe(self) -> dict[str, Any]:
+        """The transforms with all their settings, and the version of their library."""
+        return self._compose.to_dict()
+
     def __call__(self, image: np.ndarray, masks: np.ndarray, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
         """Changes image (H, W, 3) uint8 and masks or label maps (N, H, W) uint8 alike; N may be 0."""
         streams = np.random.SeedSequence(seed).generate_state(len(self._compose.transforms) + 1)

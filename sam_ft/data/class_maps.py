@@ -34,8 +34,8 @@ def class_maps(batch: Batch, class_names: Sequence[str]) -> Tensor:
     Raises:
         ValueError: an object is of none of the classes.
     """
-    size = batch.images.shape[-2:]
-    maps = torch.full((len(batch.images), *size), IGNORED, dtype=torch.int64, device=batch.images.device)
+    size = batch.masks.shape[-2:]
+    maps = torch.full((len(batch.masks), *size), IGNORED, dtype=torch.int64, device=batch.masks.device)
     for row, sample in enumerate(batch.samples):
         masks = batch.masks[row, : len(sample.class_names)]
         ignored = None if batch.ignored is None else batch.ignored[row]

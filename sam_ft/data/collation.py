@@ -10,22 +10,24 @@ import torch
 from torch import Tensor
 
 from sam_ft.data.augment import Augmentation
+from sam_ft.data.embedding_cache.cached import CachedEmbeddings
 from sam_ft.data.layers import layers_of
 from sam_ft.data.splits import SampleDataset
 from sam_ft.data.windows import RandomWindow
 from sam_ft.masks.areas import mask_areas
 from sam_ft.transforms import Frame
-from sam_ft.types import Batch, Sample
+from sam_ft.types import Batch, ImageEmbedding, Sample
 
 
 @dataclass(frozen=True)
 class PreparedSample:
     """One sample in the model's frame, and the source it shows."""
 
-    image: Tensor  # (3, S, S) float32, normalised, zero in the padding
+    image: Tensor | None  # (3, S, S) float32, normalised, zero in the padding; None where there is an embedding
     masks: Tensor  # (N, S, S) bool, in the order of `sample.masks`
     sample: Sample  # after the choice of objects and the augmentation
     ignored: Tensor | None = None  # (S, S) bool
+    embedding: ImageEmbedding | None = None  # of the image, B = 1
 
 
 @dataclass(frozen=True)
@@ -52,20 +54,36 @@ class Prepare:
         if self.max_objects is not None and self.max_objects < 1:
             raise ValueError(f"Expected `max_objects` of 1 or more, or None for all, but got {self.max_objects}.")
 
-    def __call__(self, sample: Sample, *, seed: Sequence[int] = (0,)) -> PreparedSample:
+    @property
+    def is_random(self) -> bool:
+        """Whether what is seen of an image depends on the seed."""
+        return self.window is not None or self.augment is not None
+
+    def __call__(
+        self,
+        sample: Sample,
+        *,
+        seed: Sequence[int] = (0,),
+        view: Sequence[int] | None = None,
+        embedding: ImageEmbedding | None = None,
+    ) -> PreparedSample:
         """Prepares one sample.
 
         Args:
             sample: The source; it may have no objects.
             seed: Whole numbers that fix the window, the augmentation and the choice of objects, such as
                 (seed, epoch, index).
+            view: Others that fix the window and the augmentation in place of `seed`, which is left with the choice
+                of objects. None, or `seed` itself: all are drawn from one stream.
+            embedding: Of what the sample shows, instead of which the image is left out.
         """
         random = np.random.default_rng(list(seed))
+        seen = random if view is None or list(view) == list(seed) else np.random.default_rng(list(view))
         sample = _choose(sample, _visible(sample.masks))
         if self.window is not None:
-            sample = self.window(sample, random)
+            sample = self.window(sample, seen)
         if self.augment is not None:
-            sample = self._augmented(sample, self.augment, random)
+            sample = self._augmented(sample, self.augment, seen, random)
         else:
             sample = _choose(sample, self._thinned(torch.arange(len(sample.masks)), random))
         height, width = sample.image.shape[:2]
@@ -75,15 +93,18 @@ class Prepare:
             x, y = _middle_in_frame(sample.masks[lost], frame)
             masks[lost, y, x] = True
         ignored = None if sample.ignored is None else frame.masks_to_frame(sample.ignored[None])[0]
-        return PreparedSample(image=frame.image_to_frame(sample.image), masks=masks, sample=sample, ignored=ignored)
+        image = frame.image_to_frame(sample.image) if embedding is None else None
+        return PreparedSample(image=image, masks=masks, sample=sample, ignored=ignored, embedding=embedding)
 
-    def _augmented(self, sample: Sample, augment: Augmentation, random: np.random.Generator) -> Sample:
-        """The sample after augmentation, with objects chosen from those that are still in sight."""
+    def _augmented(
+        self, sample: Sample, augment: Augmentation, seen: np.random.Generator, random: np.random.Generator
+    ) -> Sample:
+        """The sample after augmentation (by `seen`), with objects chosen (by `random`) from those still in sight."""
         layers = layers_of(sample.masks.numpy())
         num_layers, maps = len(layers.maps), layers.maps
         if sample.ignored is not None:
             maps = np.concatenate([maps, sample.ignored.numpy()[None].astype(np.uint8)])
-        image, maps = augment(sample.image.numpy(), maps, seed=int(random.integers(2**31)))
+        image, maps = augment(sample.image.numpy(), maps, seed=int(seen.integers(2**31)))
         layers = replace(layers, maps=maps[:num_layers])
         chosen = self._thinned(torch.from_numpy(layers.areas()).nonzero().flatten(), random)
         return replace(
@@ -113,12 +134,17 @@ class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
         samples: The sources.
         prepare: Brings them into the frame.
         seed: Another seed, other augmentations.
+
+    Attributes:
+        embeddings: Of V views of every sample, instead of their images; epoch e sees view e % V, that is what epoch
+            e % V would see without. None: the images themselves.
     """
 
     def __init__(self, samples: SampleDataset, prepare: Prepare, *, seed: int = 0) -> None:
         self.samples = samples
         self.prepare = prepare
         self.seed = seed
+        self.embeddings: CachedEmbeddings | None = None
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -127,7 +153,19 @@ class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
         if index < 0:
             raise IndexError(f"Expected an index of 0 or more, but got {index}.")
         epoch, item = divmod(index, len(self.samples))
-        return self.prepare(self.samples[item], seed=(self.seed, epoch, item))
+        seed = (self.seed, epoch, item)
+        if self.embeddings is None:
+            return self.prepare(self.samples[item], seed=seed)
+        number = epoch % self.embeddings.num_views
+        view, embedding = (self.seed, number, item), self.embeddings(number, item)
+        return self.prepare(self._without_image(item), seed=seed, view=view, embedding=embedding)
+
+    def _without_image(self, item: int) -> Sample:
+        """A sample of which the image is not read where its data set can do that, and no augmentation looks at it."""
+        without_image = getattr(self.samples, "without_image", None)
+        if without_image is None or self.prepare.augment is not None:
+            return self.samples[item]
+        return without_image(item)
 
     def __iter__(self) -> Iterator[PreparedSample]:
         return (self[index] for index in range(len(self)))
@@ -137,23 +175,27 @@ def collate(prepared: Sequence[PreparedSample]) -> Batch:
     """B prepared samples -> a batch whose objects are padded to the largest count N, which may be 0.
 
     Raises:
-        ValueError: No samples, or frames of different sizes.
+        ValueError: No samples, frames of different sizes, or images beside embeddings.
     """
-    sizes = {tuple(item.image.shape) for item in prepared}
+    sizes = {tuple(item.masks.shape[1:]) for item in prepared}
     if len(sizes) != 1:
         raise ValueError(f"Expected samples in frames of one size, but got {sorted(sizes) or 'no samples'}.")
     num_objects = [len(item.masks) for item in prepared]
-    images = torch.stack([item.image for item in prepared])  # (B, 3, S, S)
-    masks = torch.zeros((len(prepared), max(num_objects), *images.shape[-2:]), dtype=torch.bool)  # (B, N, S, S)
+    images = [item.image for item in prepared if item.image is not None]
+    embeddings = [item.embedding for item in prepared if item.embedding is not None]
+    if images and embeddings:
+        raise ValueError("Expected either the images or the embeddings of all samples, but got some of both.")
+    masks = torch.zeros((len(prepared), max(num_objects), *sizes.pop()), dtype=torch.bool)  # (B, N, S, S)
     for row, item in zip(masks, prepared, strict=True):
         row[: len(item.masks)] = item.masks
     valid = torch.arange(max(num_objects)) < torch.tensor(num_objects)[:, None]  # (B, N)
     return Batch(
-        images=images,
+        images=torch.stack(images) if images else None,  # (B, 3, S, S)
         masks=masks,
         valid=valid,
         samples=tuple(item.sample for item in prepared),
         ignored=_ignored(prepared),
+        embedding=_stacked(embeddings) if embeddings else None,
     )
 
 
@@ -169,11 +211,20 @@ def whole_batches(
     )
 
 
+def _stacked(embeddings: Sequence[ImageEmbedding]) -> ImageEmbedding:
+    """Embeddings of one image each as one of B images."""
+    others = zip(*(each.high_resolution for each in embeddings), strict=True)
+    return ImageEmbedding(
+        features=torch.cat([each.features for each in embeddings]),  # (B, C, h, w)
+        high_resolution=tuple(torch.cat(tensors) for tensors in others),
+    )
+
+
 def _ignored(prepared: Sequence[PreparedSample]) -> Tensor | None:
     """(B, S, S) bool; None where no sample has anything to ignore."""
     if all(item.ignored is None for item in prepared):
         return None
-    nothing = torch.zeros(prepared[0].image.shape[-2:], dtype=torch.bool)
+    nothing = torch.zeros(prepared[0].masks.shape[1:], dtype=torch.bool)
     return torch.stack([nothing if item.ignored is None else item.ignored for item in prepared])
 
 

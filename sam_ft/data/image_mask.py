@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from sam_ft.data.folders import folder_splits, pair_by_stem, read_checked
 from sam_ft.data.image_files import read_image, stretched
 from sam_ft.data.splits import DataSplits, GroupSplit
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
 
@@ -70,12 +71,16 @@ class ImageMaskFolder:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
+        image = read_image(self.pairs[index][0])
+        return replace(self.without_image(index), image=torch.from_numpy(stretched(image) if self.stretch else image))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that the file need not be decoded."""
         image_path, label_path = self.pairs[index]
         labels = read_checked(image_path, label_path)
         values = self._object_values(labels)
-        image = read_image(image_path)
         return Sample(
-            image=torch.from_numpy(stretched(image) if self.stretch else image),
+            image=blank_image(labels.shape[0], labels.shape[1]),
             masks=torch.from_numpy(labels == values[:, None, None]),  # (N, H, W)
             class_names=(self.class_name,) * len(values),
             name=image_path.stem,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,7 @@ import torch
 from sam_ft.data.folders import expanded, folder_splits, pair_by_stem, read_checked
 from sam_ft.data.image_files import read_image, stretched
 from sam_ft.data.splits import DataSplits, GroupSplit
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
 
@@ -133,14 +133,18 @@ class SemanticMaps:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
+        image = read_image(self.pairs[index][0])
+        return replace(self.without_image(index), image=torch.from_numpy(stretched(image) if self.stretch else image))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that the file need not be decoded."""
         image_path, label_path = self.pairs[index]
         labels = read_checked(image_path, label_path)
         masks = self.values.masks_of(labels)
         ignored = self.values.ignored_in(labels)
-        image = read_image(image_path)
         stacked = np.stack(list(masks.values())) if masks else np.zeros((0, *labels.shape), dtype=bool)
         return Sample(
-            image=torch.from_numpy(stretched(image) if self.stretch else image),
+            image=blank_image(labels.shape[0], labels.shape[1]),
             masks=torch.from_numpy(stacked),
             class_names=tuple(masks),
             name=image_path.stem,

@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from sam_ft.data.collation import Prepare
+from sam_ft.data.collation import Prepare, PreparedSample, collate
 from sam_ft.evaluation.interactive import evaluation_mode
 from sam_ft.inference.proposals import (
     BOX_NMS_THRESH,
@@ -28,7 +28,7 @@ from sam_ft.inference.proposals import (
 )
 from sam_ft.metrics.detection import Pair, detection_accuracy, greedy_matches, mask_ious, overlapping_pairs
 from sam_ft.transforms import Frame
-from sam_ft.types import ImageEmbedding, PromptableModel, Sample
+from sam_ft.types import PromptableModel, Sample
 
 _OBJECTS_AT_ONCE = 16
 """So many masks of an image, which may have hundreds, are held as floats of the frame's size."""
@@ -77,29 +77,33 @@ def candidates(
     Yields:
         One for each sample, on the CPU.
     """
-    device = next(model.parameters()).device if isinstance(model, nn.Module) else torch.device("cpu")
     prepare = Prepare(model.image_size)
     for sample in samples:
-        prepared = prepare(sample)
-        height, width = prepared.sample.image.shape[:2]
-        frame = Frame((height, width), model.image_size)
-        with evaluation_mode(model), torch.inference_mode():
-            embedding: ImageEmbedding = model.encode_image(prepared.image[None].to(device))
-            proposals = propose(
-                model, embedding, frame, points_per_side=points_per_side, points_per_batch=points_per_batch
-            )
-            order, suppresses = ranked(proposals, box_nms_thresh=BOX_NMS_THRESH)
-            masks = proposals.masks[order]
-            ious = mask_ious(masks, _cells(prepared.masks.to(device), masks.shape[-1]))
-        yield Candidates(
-            image=sample.name,
-            iou_predictions=proposals.iou_predictions[order].cpu(),
-            stability_scores=proposals.stability_scores[order].cpu(),
-            has_pixels=masks.flatten(1).any(dim=1).cpu(),
-            suppresses=suppresses.cpu(),
-            pairs=tuple(overlapping_pairs(ious.cpu())),
-            num_objects=len(prepared.masks),
-        )
+        yield candidates_of(model, prepare(sample), points_per_side=points_per_side, points_per_batch=points_per_batch)
+
+
+def candidates_of(
+    model: PromptableModel, prepared: PreparedSample, *, points_per_side: int = 16, points_per_batch: int = 64
+) -> Candidates:
+    """The same for one image that is in the model's frame, or whose embedding is known."""
+    device = next(model.parameters()).device if isinstance(model, nn.Module) else torch.device("cpu")
+    height, width = prepared.sample.image.shape[:2]
+    frame = Frame((height, width), model.image_size)
+    with evaluation_mode(model), torch.inference_mode():
+        embedding = collate([prepared]).embedded(model.encode_image, device=device)
+        proposals = propose(model, embedding, frame, points_per_side=points_per_side, points_per_batch=points_per_batch)
+        order, suppresses = ranked(proposals, box_nms_thresh=BOX_NMS_THRESH)
+        masks = proposals.masks[order]
+        ious = mask_ious(masks, _cells(prepared.masks.to(device), masks.shape[-1]))
+    return Candidates(
+        image=prepared.sample.name,
+        iou_predictions=proposals.iou_predictions[order].cpu(),
+        stability_scores=proposals.stability_scores[order].cpu(),
+        has_pixels=masks.flatten(1).any(dim=1).cpu(),
+        suppresses=suppresses.cpu(),
+        pairs=tuple(overlapping_pairs(ious.cpu())),
+        num_objects=len(prepared.masks),
+    )
 
 
 def find(image: Candidates, thresholds: Thresholds) -> Found:

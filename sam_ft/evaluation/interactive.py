@@ -164,8 +164,8 @@ def _ask_batch(
     num_objects = max((len(sample.masks) for sample in batch.samples), default=0)
     if num_objects == 0:
         return
-    device = next(model.parameters()).device if isinstance(model, nn.Module) else batch.images.device
-    embedding = model.encode_image(batch.images.to(device))
+    device = next(model.parameters()).device if isinstance(model, nn.Module) else batch.masks.device
+    embedding = batch.embedded(model.encode_image, device=device)
     for first in range(0, num_objects, objects_per_decode):
         selected = slice(first, first + objects_per_decode)
         images = [_objects(sample, selected, model.image_size) for sample in batch.samples]

@@ -106,8 +106,8 @@ def measure_classes(
     confusion, num_images = torch.zeros(len(names), len(names), dtype=torch.int64), 0
     with evaluation_mode(model):
         for batch in batches:
-            device = next(model.parameters()).device if isinstance(model, nn.Module) else batch.images.device
-            logits = model.classify_pixels(model.encode_image(batch.images.to(device)))  # (B, K, h, w)
+            device = next(model.parameters()).device if isinstance(model, nn.Module) else batch.masks.device
+            logits = model.classify_pixels(batch.embedded(model.encode_image, device=device))  # (B, K, h, w)
             for own, sample in zip(logits, batch.samples, strict=True):
                 frame = Frame((sample.image.shape[0], sample.image.shape[1]), model.image_size)
                 predicted = frame.logits_to_source(own).argmax(dim=0).cpu()  # (H, W)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,7 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from torch import Tensor
 from tqdm import tqdm
 
-from sam_ft.data.collation import Prepare, collate
-from sam_ft.data.splits import SampleDataset
+from sam_ft.data.collation import PreparedSample, PreparedSamples, collate
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.evaluation.measuring import spread_evenly
 from sam_ft.evaluation.records import MaskRecord
@@ -23,11 +23,10 @@ from sam_ft.files import atomic_write
 from sam_ft.masks.areas import mask_areas
 from sam_ft.models.sam.model import Sam
 from sam_ft.pictures import Case, Prediction, comparison_figure, to_png
-from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
 
-Draw = Callable[[Sam, Sequence[Sample]], Figure]
+Draw = Callable[[Sam, Sequence[PreparedSample]], Figure]
 """What a model makes of some samples, as one picture."""
 
 _SHOWN = ("val/miou", "val/pixel_accuracy", "val/class_accuracy")
@@ -106,17 +105,23 @@ class ValidationPictures(Callback):
     """After every validation a picture of truth and prediction for a few samples.
 
     Args:
-        samples: the validation part; the pictured ones are spread over it evenly.
+        samples: the validation part; the pictured ones are spread over it evenly, and read when they are first drawn.
         folder: where `step_000100.png` and so on are written.
         count: how many samples.
         draw: what is drawn; by default prompts and masks.
     """
 
-    def __init__(self, samples: SampleDataset, folder: Path, *, count: int = 3, draw: Draw | None = None) -> None:
+    def __init__(self, samples: PreparedSamples, folder: Path, *, count: int = 3, draw: Draw | None = None) -> None:
         super().__init__()
         self.draw = draw or prompted_masks
-        self.samples = [samples[index] for index in spread_evenly(count, len(samples))]
         self.folder = folder
+        self._part = samples
+        self._count = count
+
+    @cached_property
+    def samples(self) -> list[PreparedSample]:
+        """The pictured ones."""
+        return [self._part[index] for index in spread_evenly(self._count, len(self._part))]
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Draw and write."""
@@ -126,19 +131,18 @@ class ValidationPictures(Callback):
             path.write_bytes(to_png(self.draw(pl_module.model, self.samples), dpi=120))
 
 
-def prompted_masks(model: Sam, samples: Sequence[Sample]) -> Figure:
+def prompted_masks(model: Sam, prepared: Sequence[PreparedSample]) -> Figure:
     """The largest object of each sample with one click and with its box."""
     answers: dict[tuple[str, int, str], tuple[MaskRecord, Tensor]] = {}
 
     def keep(record: MaskRecord, logits: Tensor) -> None:
         answers[record.image, record.object_index, record.prompt] = (record, logits > 0)
 
-    prepare = Prepare(model.image_size)
-    samples = [sample for sample in samples if len(sample.masks)]
-    for sample in samples:
-        evaluate_clicks(model, [collate([prepare(sample)])], clicks=(1,), on_prediction=keep)
+    prepared = [item for item in prepared if len(item.masks)]
+    for item in prepared:
+        evaluate_clicks(model, [collate([item])], clicks=(1,), on_prediction=keep)
     cases = []
-    for sample in samples:
+    for sample in (item.sample for item in prepared):
         largest = int(mask_areas(sample.masks).argmax())
         predictions = [
             Prediction(title, mask, record.iou, record.points, record.labels, record.box)

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.augment import Augmentation, augmentation
-from sam_ft.data.collation import Prepare, PreparedSample, PreparedSamples, collate, whole_batches
+from sam_ft.data.collation import Prepare, PreparedSample, PreparedSamples, collate
+from sam_ft.data.embedding_cache.encoding import Encoding
+from sam_ft.data.embedding_cache.filling import fill
+from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
 from sam_ft.data.order import EpochOrder
 from sam_ft.data.splits import DataSplits, SampleDataset
 from sam_ft.data.windows import RandomWindow
+from sam_ft.lightning.precision import autocast_dtype
+from sam_ft.models.sam.model import Sam
+
+_logger = logging.getLogger(__name__)
 
 AUTO = "auto"
 
@@ -48,6 +58,27 @@ class LoaderSettings:
         if self.augment != AUTO:
             augmentation(self.augment)  # refuses an unknown name
 
+    def with_views(self, num_views: int) -> LoaderSettings:
+        """These settings where an image is seen in so many ways at most; one way is the image as it is.
+
+        Raises:
+            ValueError: one view of images that are changed at random, or several of images that are not.
+        """
+        changed = [f"loader.windows={list(self.windows)}"] if self.windows is not None else []
+        changed += [f"loader.augment={self.augment}"] if self.augment not in ("none", AUTO) else []
+        if num_views > 1 and self.augment == "none" and not changed:
+            raise ValueError(
+                f"Expected embedding_cache.views=1 without augmentation and windows, but got {num_views}: all views of "
+                "an image would be the same."
+            )
+        if num_views == 1 and changed:
+            raise ValueError(
+                f"Expected several embedding_cache.views for {' and '.join(changed)}, but got 1, with which every "
+                "epoch would see the same random change of an image: give embedding_cache.views=8, for eight of them, "
+                "or leave that setting out."
+            )
+        return replace(self, augment="none") if num_views == 1 else self
+
     def augmentation_of(self, samples: SampleDataset) -> Augmentation | None:
         """The chosen augmentation, or the one that suits the data set."""
         return augmentation(getattr(samples, "suited_augmentation", "light") if self.augment == AUTO else self.augment)
@@ -63,6 +94,12 @@ class SamDataModule(pl.LightningDataModule):
         seed: of order, augmentation and choice of objects.
         every_object: training sees all objects, those beyond `settings.max_objects` and those that a window's border
             cuts to a small rest too; otherwise these are left out.
+        embedding_cache: where a frozen image encoder's embeddings are kept, which stand for the images from
+            `fill_embedding_cache` on; None: nowhere.
+
+    Attributes:
+        train_samples: as training sees them.
+        val_samples: whole, with every object.
     """
 
     def __init__(
@@ -73,33 +110,58 @@ class SamDataModule(pl.LightningDataModule):
         settings: LoaderSettings,
         seed: int = 0,
         every_object: bool = False,
+        embedding_cache: EmbeddingCacheSettings | None = None,
     ) -> None:
         super().__init__()
         self.splits = splits
-        self.image_size = image_size
-        self.settings = settings
+        self.settings = settings if embedding_cache is None else settings.with_views(embedding_cache.views)
         self.seed = seed
-        self.every_object = every_object
+        self.embedding_cache = embedding_cache
+        window = _window(self.settings)
+        prepare = Prepare(
+            image_size,
+            window=replace(window, least_visible=0.0) if window and every_object else window,
+            augment=self.settings.augmentation_of(splits.train),
+            max_objects=None if every_object else self.settings.max_objects,
+        )
+        self.train_samples = PreparedSamples(splits.train, prepare, seed=seed)
+        self.val_samples = PreparedSamples(splits.val, Prepare(image_size))
         self._resumed_at = (0, 0)  # epoch, batches of it that are done
+
+    def fill_embedding_cache(self, model: Sam, *, device: torch.device, precision: str) -> None:
+        """Compute the embeddings that are missing, where there is a cache, and let all samples be read from it.
+
+        Args:
+            model: with the image encoder.
+            device: where it runs.
+            precision: in which it would run in a step, by Lightning's name.
+
+        Raises:
+            ValueError: see `sam_ft.data.embedding_cache.filling.fill`.
+        """
+        if self.embedding_cache is None:
+            return
+        encoding = Encoding(
+            device,
+            autocast=autocast_dtype(precision),
+            batch_size=self.settings.eval_batch_size,
+            num_workers=self.settings.num_workers,
+        )
+        filled = fill([self.train_samples, self.val_samples], model, self.embedding_cache, encoding=encoding)
+        num_views = self.embedding_cache.views
+        seen = f" Epoch e sees view e % {num_views} of each training image." if num_views > 1 else ""
+        rank_zero_only(_logger.info)("%s%s\n", filled, seen)
 
     def train_dataloader(self) -> DataLoader[PreparedSample]:
         """Augmented, in a new order every epoch; incomplete batches are left out where there are complete ones."""
-        window = _window(self.settings)
-        prepare = Prepare(
-            self.image_size,
-            window=replace(window, least_visible=0.0) if window and self.every_object else window,
-            augment=self.settings.augmentation_of(self.splits.train),
-            max_objects=None if self.every_object else self.settings.max_objects,
-        )
-        samples = PreparedSamples(self.splits.train, prepare, seed=self.seed)
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        order = EpochOrder(len(samples), seed=self.seed, num_replicas=world_size, rank=rank)
+        order = EpochOrder(len(self.train_samples), seed=self.seed, num_replicas=world_size, rank=rank)
         epoch, batches_done = self._resumed_at
         self._resumed_at = (0, 0)
         order.set_epoch(epoch)  # Lightning does so too, but after it has started the workers
         order.skip = batches_done * self.settings.batch_size
         return DataLoader(
-            samples,
+            self.train_samples,
             batch_size=self.settings.batch_size,
             sampler=order,
             drop_last=len(order) >= self.settings.batch_size,
@@ -110,10 +172,10 @@ class SamDataModule(pl.LightningDataModule):
 
     def val_dataloader(self) -> DataLoader[PreparedSample]:
         """Every object, not augmented."""
-        return whole_batches(
-            self.splits.val,
-            image_size=self.image_size,
+        return DataLoader(
+            self.val_samples,
             batch_size=self.settings.eval_batch_size,
+            collate_fn=collate,
             num_workers=self.settings.num_workers,
         )
 

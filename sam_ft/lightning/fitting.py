@@ -9,6 +9,7 @@ from typing import Any
 
 from sam_ft.checks import expect_bool, expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
+from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.calibration import CalibrationPicture
 from sam_ft.lightning.callbacks import prompted_masks
@@ -35,6 +36,7 @@ class Recipe:
         optimiser: optimiser and schedule.
         loader: how samples become batches.
         memory: what a step computes again instead of keeping it.
+        embedding_cache: where a frozen image encoder's embeddings are kept, for steps without it; None: nowhere.
         compiled: whether steps go through `torch.compile`.
         seed: of the order of samples, augmentation and prompts.
     """
@@ -44,6 +46,7 @@ class Recipe:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    embedding_cache: EmbeddingCacheSettings | None = None
     compiled: bool = False
     seed: int = 0
 
@@ -82,8 +85,9 @@ def fit(
 
     Raises:
         ValueError: if the folder already holds a run that is not resumed, the checkpoint does not exist or is of
-            another model, no validation would happen, Lightning does not take the arguments of its trainer, or the
-            validation part has objects of classes that the class head does not know.
+            another model, no validation would happen, Lightning does not take the arguments of its trainer, the
+            validation part has objects of classes that the class head does not know, or an embedding cache is asked for
+            that the model or the loader does not allow.
         TrainingInterrupted: the user pressed Ctrl-C; the state after the running step is saved.
     """
     recipe, monitoring = recipe or Recipe(), monitoring or Monitoring()
@@ -101,7 +105,13 @@ def fit(
     )
     if recipe.compiled:
         module.compile_steps()
-    data_module = SamDataModule(data, image_size=model.image_size, settings=recipe.loader, seed=recipe.seed)
+    data_module = SamDataModule(
+        data,
+        image_size=model.image_size,
+        settings=recipe.loader,
+        seed=recipe.seed,
+        embedding_cache=recipe.embedding_cache,
+    )
     result = run_training(
         module,
         data_module,
@@ -117,6 +127,6 @@ def fit(
     thresholds = result.output / "thresholds.json"
     thresholds.unlink(missing_ok=True)  # of the weights before, where a run goes on
     model.to(module.trainer.strategy.root_device)
-    fitted = write_thresholds(model, data.val, thresholds, num_images=monitoring.thresholds)
+    fitted = write_thresholds(model, data_module.val_samples, thresholds, num_images=monitoring.thresholds)
     model.to("cpu")
     return replace(result, thresholds=fitted)

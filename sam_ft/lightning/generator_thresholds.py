@@ -8,8 +8,8 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.everything import candidates
+from sam_ft.data.collation import PreparedSamples
+from sam_ft.evaluation.everything import candidates_of
 from sam_ft.evaluation.measuring import spread_evenly
 from sam_ft.evaluation.thresholds import ThresholdFit, fit_thresholds
 from sam_ft.models.sam.model import Sam
@@ -17,12 +17,12 @@ from sam_ft.models.sam.model import Sam
 _logger = logging.getLogger(__name__)
 
 
-def write_thresholds(model: Sam, samples: SampleDataset, path: Path, *, num_images: int) -> ThresholdFit | None:
+def write_thresholds(model: Sam, samples: PreparedSamples, path: Path, *, num_images: int) -> ThresholdFit | None:
     """Fit the thresholds to images spread evenly over a data set, and write them.
 
     Args:
         model: runs where it is.
-        samples: such as the validation part.
+        samples: such as the validation part, whole.
         path: of the file, `thresholds.json`; one that is there, of other weights, goes.
         num_images: at most so many images; 0: none, nothing is written and nothing goes.
 
@@ -35,7 +35,7 @@ def write_thresholds(model: Sam, samples: SampleDataset, path: Path, *, num_imag
     chosen = spread_evenly(num_images, len(samples))
     interval = 0.5 if sys.stderr.isatty() else 15
     with tqdm(chosen, desc="thresholds", unit="image", mininterval=interval, dynamic_ncols=True) as bar:
-        images = list(candidates(model, (samples[index] for index in bar)))
+        images = [candidates_of(model, samples[index]) for index in bar]
     if not any(image.num_objects for image in images):
         _logger.warning("The thresholds of the mask generator stay: %d images hold no object.", len(images))
         return None

@@ -160,7 +160,7 @@ class SamModule(TaughtModule):
         """The mean over the rounds of the loss of a batch."""
         batch = _with_an_object(batch)
         with self._own_randomness(batch_idx):
-            embedding = self._encode_image(batch.images)
+            embedding = batch.embedded(self._encode_image, device=self.device)
         generator = self._generator(batch_idx)
         rounds = simulate_rounds(
             self.memory.decoder(self._decode, embedding),
@@ -210,8 +210,8 @@ class SamModule(TaughtModule):
 
 def inside_image(batch: Batch) -> Tensor:
     """Where a frame shows its image and not the padding, nowhere in a padded image: (B, 1, S, S) bool."""
-    image_size = batch.images.shape[-1]
-    inside = torch.zeros(len(batch.images), 1, image_size, image_size, dtype=torch.bool, device=batch.images.device)
+    image_size = batch.masks.shape[-1]
+    inside = torch.zeros(len(batch.masks), 1, image_size, image_size, dtype=torch.bool, device=batch.masks.device)
     for row, sample in zip(inside, batch.samples, strict=False):  # the others are padding
         height, width = Frame((sample.image.shape[0], sample.image.shape[1]), image_size).input_size
         row[:, :height, :width] = True
@@ -224,6 +224,6 @@ def _with_an_object(batch: Batch) -> Batch:
         return batch
     return replace(
         batch,
-        masks=batch.masks.new_zeros(len(batch.images), 1, *batch.images.shape[-2:]),
-        valid=batch.valid.new_zeros(len(batch.images), 1),
+        masks=batch.masks.new_zeros(len(batch.masks), 1, *batch.masks.shape[-2:]),
+        valid=batch.valid.new_zeros(len(batch.masks), 1),
     )

@@ -9,6 +9,7 @@ from typing import Any
 
 from sam_ft.checks import expect_bool, expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
+from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.memory.settings import MemorySettings
@@ -31,6 +32,7 @@ class SemanticRecipe:
         optimiser: optimiser and schedule.
         loader: how samples become batches; every object is seen, whatever `max_objects` says.
         memory: what a step computes again instead of keeping it; there are no rounds.
+        embedding_cache: where a frozen image encoder's embeddings are kept, for steps without it; None: nowhere.
         compiled: whether steps go through `torch.compile`.
         seed: of the order of samples and augmentation.
     """
@@ -39,6 +41,7 @@ class SemanticRecipe:
     optimiser: OptimiserSettings = field(default_factory=OptimiserSettings)
     loader: LoaderSettings = field(default_factory=LoaderSettings)
     memory: MemorySettings = field(default_factory=MemorySettings)
+    embedding_cache: EmbeddingCacheSettings | None = None
     compiled: bool = False
     seed: int = 0
 
@@ -100,7 +103,12 @@ def fit_semantic(
     if recipe.compiled:
         module.compile_steps()
     data_module = SamDataModule(
-        data, image_size=model.image_size, settings=recipe.loader, seed=recipe.seed, every_object=True
+        data,
+        image_size=model.image_size,
+        settings=recipe.loader,
+        seed=recipe.seed,
+        every_object=True,
+        embedding_cache=recipe.embedding_cache,
     )
     return run_training(
         module,

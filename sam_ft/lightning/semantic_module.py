@@ -12,7 +12,7 @@ from torchmetrics import Metric
 
 from sam_ft.class_pictures import ClassCase, class_figure
 from sam_ft.data.class_maps import IGNORED, class_map, class_maps
-from sam_ft.data.collation import Prepare, collate
+from sam_ft.data.collation import PreparedSample, collate
 from sam_ft.evaluation.semantic import SemanticMeasurement, measure_classes
 from sam_ft.lightning.compiling import ClassifyPixels, compiled_classifier
 from sam_ft.lightning.memory.settings import MemorySettings
@@ -58,7 +58,7 @@ class SemanticModule(TaughtModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The mean over the images of the loss of a batch; padding and ignored pixels have no part in it."""
         with self._own_randomness(batch_idx):
-            embedding = self._encode_image(batch.images)
+            embedding = batch.embedded(self._encode_image, device=self.device)
         logits = self._classify_pixels(embedding)  # (B, K, h, w)
         labels = class_maps(batch, self.model.pixel_class_names)  # (B, S, S)
         labels = labels.masked_fill(~inside_image(batch)[:, 0], IGNORED)
@@ -86,17 +86,16 @@ class SemanticModule(TaughtModule):
                 self.log(f"val/iou/{name}", each["iou"])
 
 
-def predicted_classes(model: Sam, samples: Sequence[Sample]) -> Figure:
+def predicted_classes(model: Sam, prepared: Sequence[PreparedSample]) -> Figure:
     """The truth and the prediction of some samples, a colour for each class."""
     predictions: dict[str, Tensor] = {}
 
     def keep(sample: Sample, predicted: Tensor) -> None:
         predictions[sample.name] = predicted
 
-    prepare = Prepare(model.image_size)
-    for sample in samples:
-        measure_classes(model, [collate([prepare(sample)])], on_prediction=keep)
-    names = model.pixel_class_names
+    for item in prepared:
+        measure_classes(model, [collate([item])], on_prediction=keep)
+    names, samples = model.pixel_class_names, [item.sample for item in prepared]
     cases = [ClassCase(each.name, each.image, class_map(each, names), predictions[each.name]) for each in samples]
     return class_figure(cases, names)
 

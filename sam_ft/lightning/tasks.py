@@ -10,6 +10,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
 from sam_ft.lightning.fitting import Recipe, fit
 from sam_ft.lightning.memory.estimate import Setup
 from sam_ft.lightning.mistakes import whole_number
@@ -52,6 +53,7 @@ def recipe_of(config: DictConfig) -> Recipe:
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
         memory=instantiate(config.memory),
+        embedding_cache=_cache_of(config),
         compiled=config.compile,
         seed=config.seed,
     )
@@ -64,6 +66,7 @@ def semantic_recipe_of(config: DictConfig) -> SemanticRecipe:
         optimiser=instantiate(config.optimiser),
         loader=instantiate(config.loader),
         memory=instantiate(config.memory),
+        embedding_cache=_cache_of(config),
         compiled=config.compile,
         seed=config.seed,
     )
@@ -80,6 +83,21 @@ def _loss_of(config: DictConfig, kind: type[Loss]) -> Loss:
         known = {SegmentationLoss: "loss=sam", SemanticLoss: "loss=semantic"}[kind]
         raise ValueError(f"Expected a `loss` for task={config.task}, such as {known}, but got {config.loss._target_}.")
     return loss
+
+
+def _cache_of(config: DictConfig) -> EmbeddingCacheSettings | None:
+    """The embedding cache of a config; None without a folder.
+
+    Raises:
+        ValueError: something else is said of it.
+    """
+    given = config.get("embedding_cache")
+    if given is None or given.folder is not None:
+        return None if given is None else instantiate(given)
+    usual = EmbeddingCacheSettings(folder="")
+    if (given.views, given.dtype) != (usual.views, usual.dtype):
+        raise ValueError("Expected embedding_cache.folder beside embedding_cache.views or .dtype, but got none.")
+    return None
 
 
 def setup_of(config: DictConfig, *, model: Sam, recipe: Recipe | SemanticRecipe) -> Setup:

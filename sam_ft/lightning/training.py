@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -78,7 +78,7 @@ def run_training(
     """
     output, arguments = Path(output), with_validation(trainer or {})
     _expect_float32_weights(arguments)
-    ema, samples = module.optimiser_settings.ema, data_module.splits.val
+    ema = module.optimiser_settings.ema
     _expect_new_folder(output, resume)
     done = None if resume is None else steps_done_in(resume, module.model, averages=ema is not None)
     module.model.train()
@@ -88,7 +88,7 @@ def run_training(
         *kept,
         StepProgress(),
         *watching,
-        *(ValidationPictures(samples, output / "pictures", count=count, draw=draw) for count in shown),
+        *(ValidationPictures(data_module.val_samples, output / "pictures", count=count, draw=draw) for count in shown),
         *([] if ema is None else [AveragedWeights(ema)]),  # after the pictures
         *early_stopping(monitor=monitoring.metric, patience=monitoring.patience),
         *lower_on_plateau(module.optimiser_settings.schedule, monitor=monitoring.metric),
@@ -96,7 +96,12 @@ def run_training(
     ]
     lightning = _trainer(arguments, output=output, callbacks=callbacks)
     config = module.config
-    with _folder(output), loggers(output, wandb=monitoring.wandb, config=config, steps_done=done) as made:
+    with ExitStack() as stack:
+        stack.enter_context(_folder(output))
+        data_module.fill_embedding_cache(
+            module.model, device=lightning.strategy.root_device, precision=lightning.precision
+        )
+        made = stack.enter_context(loggers(output, wandb=monitoring.wandb, config=config, steps_done=done))
         if lightning.is_global_zero:
             with atomic_write(output / "config.yaml") as path:
                 path.write_text(OmegaConf.to_yaml(OmegaConf.create(config)), encoding="utf-8")

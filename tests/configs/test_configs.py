@@ -13,7 +13,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
-from sam_ft.lightning import Monitoring, Recipe, SemanticMonitoring
+from sam_ft.lightning import EmbeddingCacheSettings, Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.optim import OptimiserSettings
@@ -48,6 +48,7 @@ COMPOSED_ONLY = {
     "optimiser/schedule",
     "task",
     "trainer",
+    "embedding_cache",
 }  # each has a test of its own below
 PROGRAMS = {"fit", "evaluate", "forgetting", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
@@ -111,6 +112,18 @@ def test_every_task_composes_what_it_needs() -> None:
     )
     assert TASKS["semantic"].recipe_of(semantic).loss == SemanticLoss()
     assert instantiate(semantic.monitoring) == SemanticMonitoring()
+
+
+def test_embeddings_are_cached_where_a_folder_is_named() -> None:
+    for task in TASKS:
+        given = ["data=synthetic", f"task={task}"]
+        assert TASKS[task].recipe_of(composed("fit", *given)).embedding_cache is None
+        assert TASKS[task].recipe_of(composed("fit", *given, "~embedding_cache")).embedding_cache is None
+        cached = composed("fit", *given, "embedding_cache.folder=rows", "embedding_cache.views=2")
+        assert TASKS[task].recipe_of(cached).embedding_cache == EmbeddingCacheSettings("rows", views=2)
+        for setting in ("views=2", "dtype=bfloat16"):
+            with pytest.raises(ValueError, match="embedding_cache.folder beside"):
+                TASKS[task].recipe_of(composed("fit", *given, f"embedding_cache.{setting}"))
 
 
 def test_a_loss_of_another_task_is_refused() -> None:

@@ -7,11 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.lightning import FitResult, Monitoring, Recipe, fit
+from sam_ft.lightning import FitResult, Monitoring, Recipe, fit, training
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.models.sam.model import Sam
@@ -64,6 +65,27 @@ def splits() -> DataSplits:
 @pytest.fixture
 def samples() -> Synthetic:
     return Synthetic(3, image_size=SIZE)
+
+
+class StopAfter(pl.Callback):
+    """What a time limit does."""
+
+    def __init__(self, num_steps: int) -> None:
+        self.num_steps = num_steps
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
+        trainer.should_stop = trainer.global_step == self.num_steps
+
+
+@pytest.fixture
+def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Make trainings stop early as if the time was over, though their schedule is the whole one's."""
+    early_stopping = training.early_stopping
+
+    def stop(num_steps: int) -> None:
+        monkeypatch.setattr(training, "early_stopping", lambda **kw: [*early_stopping(**kw), StopAfter(num_steps)])
+
+    return stop
 
 
 def trainer(**arguments: Any) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import pytest
 import pytorch_lightning as pl
 from PIL import Image
 
+from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning.callbacks import StepProgress, ValidationPictures, checkpoints, early_stopping
 from sam_ft.models.sam.model import Sam
@@ -21,18 +22,22 @@ def fake_trainer(**attributes: Any) -> pl.Trainer:
     return cast(pl.Trainer, SimpleNamespace(**{**known, **attributes}))
 
 
+def prepared(num_images: int) -> PreparedSamples:
+    return PreparedSamples(Synthetic(num_images, image_size=64), Prepare(64))
+
+
 def test_pictured_samples_are_spread_evenly(tmp_path: Path) -> None:
-    pictures = ValidationPictures(Synthetic(10, image_size=64), tmp_path, count=2)
-    assert [sample.name for sample in pictures.samples] == ["synthetic_00002", "synthetic_00007"]
+    pictures = ValidationPictures(prepared(10), tmp_path, count=2)
+    assert [item.sample.name for item in pictures.samples] == ["synthetic_00002", "synthetic_00007"]
 
 
 def test_no_more_samples_are_pictured_than_there_are(tmp_path: Path) -> None:
-    pictures = ValidationPictures(Synthetic(2, image_size=64), tmp_path, count=5)
-    assert [sample.name for sample in pictures.samples] == ["synthetic_00000", "synthetic_00001"]
+    pictures = ValidationPictures(prepared(2), tmp_path, count=5)
+    assert [item.sample.name for item in pictures.samples] == ["synthetic_00000", "synthetic_00001"]
 
 
 def test_a_validation_draws_one_picture_named_by_its_step(tmp_path: Path, tiny_model: Callable[..., Sam]) -> None:
-    pictures = ValidationPictures(Synthetic(2, image_size=64), tmp_path / "pictures", count=1)
+    pictures = ValidationPictures(prepared(2), tmp_path / "pictures", count=1)
     module = cast(pl.LightningModule, SimpleNamespace(model=tiny_model()))
     pictures.on_validation_end(fake_trainer(), module)
     assert [path.name for path in (tmp_path / "pictures").iterdir()] == ["step_000007.png"]
@@ -42,7 +47,7 @@ def test_a_validation_draws_one_picture_named_by_its_step(tmp_path: Path, tiny_m
 
 @pytest.mark.parametrize("attributes", [{"sanity_checking": True}, {"is_global_zero": False}])
 def test_nothing_is_drawn_by_sanity_checks_or_other_ranks(tmp_path: Path, attributes: dict[str, bool]) -> None:
-    pictures = ValidationPictures(Synthetic(1, image_size=64), tmp_path / "pictures")
+    pictures = ValidationPictures(prepared(1), tmp_path / "pictures")
     pictures.on_validation_end(fake_trainer(**attributes), cast(pl.LightningModule, None))
     assert not (tmp_path / "pictures").exists()
 

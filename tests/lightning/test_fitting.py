@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 from safetensors.torch import load_file
@@ -21,7 +20,7 @@ from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.everything import candidates
 from sam_ft.evaluation.measuring import measure
 from sam_ft.evaluation.thresholds import fit_thresholds
-from sam_ft.lightning import FitResult, Monitoring, Recipe, fit, training
+from sam_ft.lightning import FitResult, Monitoring, Recipe, fit
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.choices import adapt
@@ -122,27 +121,6 @@ def test_the_same_seed_gives_the_same_losses_bit_by_bit(
     other = quick_fit(tmp_path / "other", recipe=recipe(seed=1), max_steps=2)
     assert rows(again, "train/loss") == rows(run, "train/loss")
     assert rows(other, "train/loss")[0] != rows(run, "train/loss")[0]
-
-
-class StopAfter(pl.Callback):
-    """What a time limit does."""
-
-    def __init__(self, num_steps: int) -> None:
-        self.num_steps = num_steps
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *_: Any) -> None:
-        trainer.should_stop = trainer.global_step == self.num_steps
-
-
-@pytest.fixture
-def stop_after(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Make trainings stop early as if the time was over, though their schedule is the whole one's."""
-    early_stopping = training.early_stopping
-
-    def stop(num_steps: int) -> None:
-        monkeypatch.setattr(training, "early_stopping", lambda **kw: [*early_stopping(**kw), StopAfter(num_steps)])
-
-    return stop
 
 
 @pytest.mark.parametrize("num_steps, workers", [(2, 0), (3, 0), (5, 0), (3, 1)])

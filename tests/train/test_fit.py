@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 from sam_ft.checkpoints import load_model
+from sam_ft.data import image_mask
+from sam_ft.data.image_files import read_image
 from sam_ft.lightning.module import SamModule
 
 Program = Callable[..., Any]
@@ -97,6 +99,36 @@ def test_lora_trains_from_the_command_line(sam_ft: Program, synthetic: list[str]
     assert load_model("run/best.ckpt").image_size == 64
     evaluated = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=measured", "pictures=0")
     assert evaluated.code == 0, evaluated.err
+
+
+def test_a_decoder_trains_from_cached_embeddings(
+    sam_ft: Program, synthetic: list[str], image_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of image files, which are decoded once to see whether they are the same and once to be encoded."""
+    read: list[Path] = []
+
+    def watched(path: Path) -> np.ndarray:
+        read.append(path)
+        return read_image(path)
+
+    monkeypatch.setattr(image_mask, "read_image", watched)
+    settings = [each for each in synthetic if not each.startswith("data")]
+    given = ["fit", "data=image_mask", f"data.root={image_folder}", *settings, "embedding_cache.folder=rows"]
+    refused = one_line(sam_ft(*given, "output=run"))
+    assert "frozen image encoder" in refused and "adapt=decoder" in refused and not Path("run").exists()
+    read.clear()
+    done = sam_ft(*given, "adapt=decoder", "trainer.max_steps=4", "output=run")
+    assert done.code == 0, done.err
+    assert "1 images to encode, 8 KiB each, 8 KiB in all" in done.out  # they look alike
+    assert (
+        "Embedding cache: 1 embeddings of 8 KiB in rows/vit_tiny_64px_float32_" in done.out
+        and "1 of them new" in done.out
+    )
+    assert len(read) == 5 + 1  # of six images one is held out for testing
+    again = sam_ft(*given, "adapt=decoder", "output=again")
+    assert again.code == 0 and "0 of them new" in again.out
+    views = sam_ft(*given, "adapt=decoder", "embedding_cache.views=3", "output=views")
+    assert views.code == 0 and "Epoch e sees view e % 3 of each training image." in views.out
 
 
 def test_classes_are_taught_and_measured(sam_ft: Program, synthetic: list[str], tmp_path: Path) -> None:

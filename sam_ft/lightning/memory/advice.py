@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
 
+from sam_ft.files import as_text
 from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.memory.estimate import Setup, StepMemory, estimate
 from sam_ft.lightning.memory.room import room_on
@@ -38,14 +39,14 @@ def memory_report(setup: Setup, *, is_setting: Callable[[str], bool] = lambda ke
     """
     now, room = estimate(setup), room_on(setup.device, num_processes=setup.num_processes)
     each = f" for each of {setup.num_processes} processes" if setup.num_processes > 1 else ""
-    free = "" if room is None else f"; {_amount(room)} are free{each}"
+    free = "" if room is None else f"; {as_text(room)} are free{each}"
     parts = {
         "weights and optimiser": now.weights + now.optimiser,
         "image encoder": now.encoder,
         "rounds of prompts" if isinstance(setup.recipe, Recipe) else "classes of pixels": now.rounds,
     }
-    listed = ", ".join(f"{_amount(size)} {name}" for name, size in parts.items())
-    line = f"memory: about {_amount(now.total)} a step: {listed}{free}"
+    listed = ", ".join(f"{as_text(size)} {name}" for name, size in parts.items())
+    line = f"memory: about {as_text(now.total)} a step: {listed}{free}"
     if room is None or _fits(now, setup, room):
         return line
     return "\n".join([line, *_advice(setup, now, room=room, is_setting=is_setting)])
@@ -96,13 +97,13 @@ def _advice(setup: Setup, now: StepMemory, *, room: int, is_setting: Callable[[s
         return
     yield "This may not fit. What each of these makes of it:"
     width = max(len(overrides) for overrides, _ in helpful)
-    yield from (f"  {overrides:<{width}}  {_amount(left.total)}" for overrides, left in helpful)
+    yield from (f"  {overrides:<{width}}  {as_text(left.total)}" for overrides, left in helpful)
     enough = next((([overrides], left) for overrides, left in helpful if _fits(left, setup, room)), None)
     chosen, left = enough or _together(setup, now, known, room=room)
     if _fits(left, setup, room):
-        yield f"Enough: {' '.join(chosen)}, with which it is about {_amount(left.total)}."
+        yield f"Enough: {' '.join(chosen)}, with which it is about {as_text(left.total)}."
     else:
-        yield f"All of them together leave about {_amount(left.total)}: take a smaller model or model.image_size too."
+        yield f"All of them together leave about {as_text(left.total)}: take a smaller model or model.image_size too."
 
 
 def _together(setup: Setup, now: StepMemory, known: list[Option], *, room: int) -> tuple[list[str], StepMemory]:
@@ -132,7 +133,3 @@ def _with(setup: Setup, part: str, **changes: object) -> Setup:
 
 def _trains_whole_encoder(setup: Setup) -> bool:
     return not has_lora(setup.model) and all(p.requires_grad for p in setup.model.image_encoder.parameters())
-
-
-def _amount(size: int) -> str:
-    return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.0f} MiB"

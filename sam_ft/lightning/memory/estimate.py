@@ -15,15 +15,15 @@ import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from sam_ft.data.embedding_cache.encoding import row_shapes
 from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.memory.decoding import imagined_pixels, imagined_rounds
 from sam_ft.lightning.memory.watch import MemoryWatch
+from sam_ft.lightning.precision import autocast_dtype
 from sam_ft.lightning.semantic_fitting import SemanticRecipe
 from sam_ft.models.sam.heads import add_class_head, add_semantic_head
 from sam_ft.models.sam.model import Sam
-
-_MIXED = {"bf16-mixed": torch.bfloat16, "bf16": torch.bfloat16, "16-mixed": torch.float16, "16": torch.float16}
-"""Lightning's names of precisions; all others are taken for 32 bits."""
+from sam_ft.types import ImageEmbedding
 
 
 @dataclass(frozen=True)
@@ -130,7 +130,8 @@ class _Step:
                 parameter.grad = torch.zeros_like(parameter)  # of the step or batch before
                 self._put_gradient_aside(parameter)
             batch, size, device = self.setup.recipe.loader.batch_size, self.model.image_size, self.setup.device
-            images = torch.empty(batch, 3, size, size, device=device)
+            cached = self.setup.recipe.embedding_cache is not None
+            images = None if cached else torch.empty(batch, 3, size, size, device=device)
             truth = torch.empty(batch, self._num_objects(), size, size, dtype=torch.bool, device=device)
             loss = self._loss(images, truth)
             if self.setup.num_batches == 1:  # not before: Lightning forgets gradients when the next ones are due
@@ -142,9 +143,20 @@ class _Step:
         self._end_phase(in_encoder=learns)
         return self.phases
 
-    def _loss(self, images: Tensor, truth: Tensor) -> Tensor:
+    def _embedding(self, images: Tensor | None) -> ImageEmbedding:
+        """Of a batch of images; without these as it comes from a cache."""
+        if images is not None:
+            return self.model.encode_image(images)
+        batch, device = self.setup.recipe.loader.batch_size, self.setup.device
+        features, *others = (
+            torch.empty(batch, *shape, device=device).to(memory_format=torch.channels_last)
+            for shape in row_shapes(self.model)
+        )
+        return ImageEmbedding(features=features, high_resolution=tuple(others))
+
+    def _loss(self, images: Tensor | None, truth: Tensor) -> Tensor:
         with _autocast(self.setup):
-            embedding = self.model.encode_image(images)
+            embedding = self._embedding(images)
             self._end_phase(in_encoder=True)
             self._kept_by_encoder = self.watch.live - self.watch.live_aside
             if embedding.features.requires_grad:  # its gradient is complete when that of all rounds is
@@ -177,6 +189,5 @@ class _Step:
 
 def _autocast(setup: Setup) -> AbstractContextManager[object]:
     """As Lightning's trainer does for a precision."""
-    if setup.precision not in _MIXED:
-        return nullcontext()
-    return torch.autocast(setup.device.type, dtype=_MIXED[setup.precision])
+    dtype = autocast_dtype(setup.precision)
+    return nullcontext() if dtype is None else torch.autocast(setup.device.type, dtype=dtype)

@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import torch
 
-from sam_ft.lightning import Recipe, SemanticRecipe
+from sam_ft.data.embedding_cache.encoding import row_shapes
+from sam_ft.lightning import EmbeddingCacheSettings, Recipe, SemanticRecipe
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.memory.estimate import Setup, estimate
 from sam_ft.lightning.memory.settings import MemorySettings
@@ -27,10 +28,11 @@ from sam_ft.models.adapt.freeze import TrainParts
 from sam_ft.models.sam.heads import add_class_head, add_semantic_head
 from sam_ft.models.sam.variants import build_model
 from sam_ft.prompts.presets import Mixture, box_only, hq, mask_refine, sam2, sam_paper
-from sam_ft.types import Batch, Sample
+from sam_ft.types import Batch, ImageEmbedding, Sample
 
 SIZE = 128
 NAMES = ("cell", "nucleus", "other")
+CACHE = EmbeddingCacheSettings("folder")
 BOTH = MemorySettings(checkpoint_blocks=True, checkpoint_rounds=True)
 
 
@@ -44,9 +46,13 @@ def full_batch(setup: Setup) -> Batch:
         masks[:, number, 8 * number : 50 + 8 * number, 20:90] = True
     names = tuple(NAMES[number % len(NAMES)] for number in range(objects))
     sample = Sample(torch.zeros(size, size, 3, dtype=torch.uint8), masks[0], names, "bars")
-    return Batch(
-        torch.randn(batch, 3, size, size), masks, torch.ones(batch, objects, dtype=torch.bool), (sample,) * batch
+    valid = torch.ones(batch, objects, dtype=torch.bool)
+    if setup.recipe.embedding_cache is None:
+        return Batch(torch.randn(batch, 3, size, size), masks, valid, (sample,) * batch)
+    features, *others = (
+        torch.randn(batch, *shape).to(memory_format=torch.channels_last) for shape in row_shapes(setup.model)
     )
+    return Batch(None, masks, valid, (sample,) * batch, embedding=ImageEmbedding(features, tuple(others)))
 
 
 def measured(setup: Setup) -> int:
@@ -107,6 +113,9 @@ def semantic_setup(change: str = "full", **recipe: Any) -> Setup:
         pytest.param(lambda: setup_of(memory=BOTH), id="blocks and rounds"),
         pytest.param(lambda: setup_of(precision="bf16-mixed"), id="bf16-mixed"),
         pytest.param(lambda: setup_of("decoder"), id="decoder"),
+        pytest.param(lambda: setup_of("decoder", embedding_cache=CACHE), id="cached"),
+        pytest.param(lambda: setup_of("hq", embedding_cache=CACHE), id="HQ-SAM, cached"),
+        pytest.param(lambda: semantic_setup("decoder", embedding_cache=CACHE), id="semantic, cached"),
         pytest.param(lambda: setup_of("lora", memory=BOTH), id="LoRA"),
         pytest.param(lambda: setup_of(prompts=box_only()), id="one round"),
         pytest.param(lambda: setup_of(prompts=sam2(), loss=hq_loss()), id="points"),
@@ -123,6 +132,11 @@ def semantic_setup(change: str = "full", **recipe: Any) -> Setup:
 def test_the_estimate_is_within_a_tenth_of_a_real_step(setup: Callable[[], Setup]) -> None:
     given = setup()
     assert estimate(given).total == pytest.approx(measured(given), rel=0.1)
+
+
+def test_without_an_encoder_that_runs_a_step_takes_less() -> None:
+    running, cached = (estimate(setup_of("decoder", embedding_cache=each)) for each in (None, CACHE))
+    assert cached.encoder < running.encoder and cached.rounds == running.rounds
 
 
 def test_the_parts_are_those_of_their_names() -> None:
