@@ -22,7 +22,7 @@ from tests.benchmarks.comparing import Row, Timing, compare, with_head
 from tests.benchmarks.results import data_folder
 
 _PEER = f"pycocotools {version('pycocotools')}"
-_NUCLEI = 12  # images
+_NUCLEI = 4  # images
 Stacks = list[np.ndarray]
 
 

@@ -38,11 +38,19 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def test_both_sides_have_their_turn_and_the_ratio_says_how_many_times_as_fast_ours_is(clock: Clock) -> None:
-    row = compare("n", ours=lambda: clock.work(0.01), peer=lambda: clock.work(0.04), peer_name="slow",
-                  agree=lambda ours, peer: (ours, peer) == (0.01, 0.04), timing=Timing(rounds=3))  # fmt: skip
+    row = compare("n", ours=lambda: clock.work(0.0025), peer=lambda: clock.work(0.01), peer_name="slow",
+                  agree=lambda ours, peer: (ours, peer) == (0.0025, 0.01), timing=Timing(rounds=3))  # fmt: skip
     assert row.outputs_agree and row.holds
-    assert (row.ours, row.peer, row.ratio) == pytest.approx((10, 40, 4))
-    assert clock.turns == [0.01, 0.04, 0.01, 0.04, *([0.01] * 2 + [0.04] * 2) * 3]  # outputs, how long, three rounds
+    assert (row.ours, row.peer, row.ratio) == pytest.approx((2.5, 10, 4))
+    round_of_both = [0.0025, 0.0025, 0.01, 0.01]
+    assert clock.turns == [0.0025, 0.01, 0.0025, 0.01, *round_of_both * 3]  # outputs, how long, three rounds
+
+
+def test_a_round_in_which_the_machine_was_busy_does_not_count(clock: Clock) -> None:
+    disturbed = iter([1, 1, 50, 1, 70])
+    row = compare("n", ours=lambda: clock.work(0.1 * next(disturbed)), peer=lambda: clock.work(0.2), peer_name="slow",
+                  agree=lambda ours, peer: True, timing=Timing(rounds=3))  # fmt: skip
+    assert row.ratio == pytest.approx(2)
 
 
 def test_items_in_a_second_are_more_the_faster_ours_is(clock: Clock) -> None:
