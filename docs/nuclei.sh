@@ -23,7 +23,7 @@ train() { # SIDE_OF_THE_FRAME STEPS OVERRIDES...
     local side=$1 steps=$2
     shift 2
     number=$((number + 1))
-    sam-ft fit experiment=nuclei data.root="$SAM_FT_DATA/nuclei" output="$output/$number" "${few[@]}" \
+    sam-ft fit experiment=nuclei data.root="$SAM_FT_DATA/nuclei" data.stretch=true output="$output/$number" "${few[@]}" \
         model.weights="$weights" model.image_size="$side" trainer.max_steps="$steps" trainer.val_check_interval="$steps" "$@"
     weights=$output/$number/model.safetensors
 }
