@@ -32,8 +32,8 @@ export OMP_NUM_THREADS=1 # of each of the two processes that train
 next=(optimiser.lr=8e-4 loader.max_objects=12 loader.augment=light)
 SECONDS=0
 train 128 2800 "${some[@]}" "${overrides[@]}"
-train 256 1600 "${next[@]}" "${some[@]}" loader.batch_size=2 loader.windows=[0.25,0.5] "${overrides[@]}"
-train 512 900 "${next[@]}" "${many[@]}" loader.batch_size=1 loader.windows=[0.5,0.8] "${overrides[@]}"
+train 256 1600 "${next[@]}" "${some[@]}" loader.batch_size=2 loader.windows=[0.3,1.0] "${overrides[@]}"
+train 512 900 "${next[@]}" "${many[@]}" loader.batch_size=1 loader.windows=[0.5,1.0] "${overrides[@]}"
 train 768 300 "${next[@]}" "${most[@]}" loader.batch_size=1 loader.windows=[0.8,1.0] optimiser.schedule.final_lr=0 "${overrides[@]}"
 echo "Trained for $((SECONDS / 60)) min $((SECONDS % 60)) s."
 OMP_NUM_THREADS=2 sam-ft evaluate checkpoint="$output/$number/best.ckpt" part=test clicks=[1,2,3,5,9] output="$output/test"
