@@ -16,6 +16,7 @@ def group_in(path: Path, rule: str) -> str:
         match = re.search(rule, path.as_posix())
     except re.error as err:
         raise ValueError(f"Expected `group` to be a regular expression, but got {rule!r}: {err}.") from err
-    if match is None:
+    text = match and match.group(1 if match.re.groups else 0)
+    if text is None:
         raise ValueError(f"Expected `group` to match every image's path, but {rule!r} is not in {path}.")
-    return match.group(1) if match.re.groups else match.group()
+    return text

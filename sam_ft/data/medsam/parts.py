@@ -48,7 +48,7 @@ def medsam_splits(
         root: The folder; `~` and environment variables are expanded.
         split: How archives or files are divided where no folders do.
         group: What stays together: that for which the first parentheses of this regular expression match the same text
-            in the path. None: an archive; of `.npy` files those whose names differ in the number of the slice alone, which
+            in the path. None: an archive; of `.npy` files those whose names differ in the slice's number alone, which
             MedSAM writes at the end (`CT_Abd_0001-012.npy`).
         objects: What counts as an object.
         **view: How volumes are cut and shown; without a window, images of 8 bits are shown as they are stored. Of

@@ -19,7 +19,7 @@ from sam_ft.data.numpy_files import npz_header, read_npz
 
 _AXES = (2, 1, 0)
 """Columns, rows, slices: the order of NIfTI."""
-_STORED_AS = {np.dtype(np.bool_): np.dtype(np.uint8), np.dtype(np.float16): np.dtype(np.float32)}
+_STORED_AS = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
 """Types that NIfTI does not know."""
 
 
@@ -66,11 +66,11 @@ class _Promise:
         self.path = path
         self.shape = shape
         self.ndim = len(shape)
-        self.dtype = _STORED_AS.get(dtype, dtype.newbyteorder("="))
+        self.dtype = _STORED_AS.get(dtype.name, dtype.newbyteorder("="))
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         array = read_npz(self.path.parent, self.path.stem)
-        wanted = self.dtype if dtype is None else dtype
+        wanted: np.dtype = self.dtype if dtype is None else np.dtype(dtype)
         return array.transpose(*_AXES, *range(3, array.ndim)).astype(wanted, copy=False)
 
     def __getitem__(self, index: Any) -> np.ndarray:

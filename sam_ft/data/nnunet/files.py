@@ -42,9 +42,7 @@ def cases_in(images: Path, labels: Path, description: NnunetDescription) -> list
             raise ValueError(f"Expected names such as CASE_0000{description.file_ending} in {images}, but got {path}.")
         by_case[match.group(1)][int(match.group(2))] = path
     of_label = {path.name.removesuffix(description.file_ending): path for path in _files_in(labels, description)}
-    lone = [
-        f"{next(iter(by_case[name].values()))} has no label in {labels}" for name in by_case.keys() - of_label.keys()
-    ]
+    lone = [f"case {name} has no label in {labels}" for name in by_case.keys() - of_label.keys()]
     lone += [f"{of_label[name]} has no image in {images}" for name in of_label.keys() - by_case.keys()]
     if lone:
         raise ValueError(f"Expected every case to have images and a label, but {'; '.join(sorted(lone)[:3])}.")
@@ -85,8 +83,8 @@ def _complete(files: tuple[Path, ...], description: NnunetDescription) -> tuple[
     if len(files) == num_channels or (len(files) == 1 and may_be_colour):
         return files
     raise ValueError(
-        f"Expected {num_channels} channels ({', '.join(description.channel_names)}) as {description.path} says, but got "
-        f"{', '.join(path.name for path in files)} in {files[0].parent}."
+        f"Expected {num_channels} channels ({', '.join(description.channel_names)}) as {description.path} says, but "
+        f"got {', '.join(path.name for path in files)} in {files[0].parent}."
     )
 
 

@@ -45,8 +45,8 @@ def nnunet_splits(
         root: The data set's folder; `~` and environment variables are expanded.
         split: How the cases of `imagesTr` are divided; a group is a case. `NnunetFold`: as nnU-Net did.
         channels: One channel, or three for red, green and blue, by name or number; None: all, if one or three.
-        group: Which cases stay together: those for which the first parentheses of this regular expression match the same
-            text in the first image's path. None: each is its own.
+        group: Which cases stay together: those for which the first parentheses of this regular expression match the
+            same text in the first image's path. None: each is its own.
         objects: What counts as an object; its classes are those of `dataset.json` where it names none.
         **view: How volumes are cut and shown; of images only `empty` is used and the others must not be given.
 
