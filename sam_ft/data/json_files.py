@@ -131,8 +131,9 @@ class _Cursor:
 
 
 def _decoded(path: Path) -> Any:
+    text = _text(path)
     try:
-        return json.loads(_text(path))
+        return json.loads(text)
     except (ValueError, RecursionError) as err:
         raise ValueError(f"Expected JSON in {path}, but it cannot be decoded: {err}.") from err
 

@@ -19,7 +19,7 @@ from sam_ft.data.numpy_files import npz_header, read_npz
 
 _AXES = (2, 1, 0)
 """Columns, rows, slices: the order of NIfTI."""
-_STORED_AS = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
+_STORED_AS: dict[str, np.dtype] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
 """Types that NIfTI does not know."""
 
 

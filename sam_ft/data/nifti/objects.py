@@ -44,6 +44,10 @@ class ObjectRule:
             raise ValueError(
                 f"Expected smallest areas of 0 or more, but got {self.min_area_px} px and {self.min_area_mm2} mm2."
             )
+        if not isinstance(self.ignored, (int, Sequence)) or not all(
+            type(value) is int and value > 0 for value in self.ignored_values
+        ):
+            raise ValueError(f"Expected `ignored` to be integer values above 0, but got {self.ignored!r}.")
         if self.classes is not None and not self.classes:
             raise ValueError("Expected `classes` to name at least one class, but got none.")
         for name, values in (self.classes or {}).items():
@@ -51,8 +55,6 @@ class ObjectRule:
                 raise ValueError(f"Expected class {name!r} to have integer values above 0, but got {values!r}.")
             if set(_as_tuple(values)) & set(self.ignored_values):
                 raise ValueError(f"Expected class {name!r} without ignored values, but got {values!r}.")
-        if not all(type(value) is int and value > 0 for value in self.ignored_values):
-            raise ValueError(f"Expected `ignored` to be integer values above 0, but got {self.ignored!r}.")
 
     @property
     def ignored_values(self) -> tuple[int, ...]:

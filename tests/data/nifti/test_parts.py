@@ -145,6 +145,12 @@ def test_ignored_values_are_no_class_of_their_own(nifti: Any) -> None:
         splits = nifti_splits(*patterns, split=GroupSplit(test=0), objects=rule)
         assert class_names_of(splits.train) == ("label_1", "label_2") and len(splits.val) == 4
         assert splits.val[0].ignored is not None and not splits.val[0].ignored.any()
-    for wrong in ({"ignored": [0]}, {"ignored": "9"}, {"classes": {"cyst": 9}, "ignored": [9]}):
+    for wrong in (
+        {"ignored": [0]},
+        {"ignored": "9"},
+        {"ignored": None},
+        {"ignored": True},
+        {"classes": {"cyst": 9}, "ignored": [9]},
+    ):
         with pytest.raises(ValueError, match="ignored"):
             ObjectRule(**wrong)  # type: ignore[arg-type]
