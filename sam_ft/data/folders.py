@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sam_ft.data.image_files import SUFFIXES, image_size, read_label_map
-from sam_ft.data.splits import DataSplits, GroupSplit, Part, SampleDataset
+from sam_ft.data.splits import DataSplits, GroupRule, GroupSplit, Part, SampleDataset
 
 ReadFolder = Callable[[Path, frozenset[str] | None], SampleDataset]
 """(folder that holds images and label maps, names of the files to take or None for all) -> their samples."""
@@ -54,7 +54,7 @@ def parts_in_folders(folder: Path, read: Callable[[Path], SampleDataset]) -> Dat
     return DataSplits(train=train, val=val, test=read(folder / "test") if has_test else None)
 
 
-def divided(groups: Sequence[str], read: Callable[[frozenset[str]], SampleDataset], *, split: GroupSplit) -> DataSplits:
+def divided(groups: Sequence[str], read: Callable[[frozenset[str]], SampleDataset], *, split: GroupRule) -> DataSplits:
     """The parts that a rule makes of the groups; `read` returns the samples of some of them."""
     parts = split.assign(groups)
 

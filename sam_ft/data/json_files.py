@@ -17,12 +17,17 @@ def read_json_object(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: The file is missing, empty, cut, no JSON, or holds something else than an object.
     """
-    try:
-        content = json.loads(_text(path))
-    except (ValueError, RecursionError) as err:
-        raise ValueError(f"Expected JSON in {path}, but it cannot be decoded: {err}.") from err
+    content = _decoded(path)
     if not isinstance(content, dict):
         raise ValueError(f"Expected a JSON object in {path}, but got a {type(content).__name__}.")
+    return content
+
+
+def read_json_array(path: Path) -> list[Any]:
+    """The array in a file; raises as `read_json_object`."""
+    content = _decoded(path)
+    if not isinstance(content, list):
+        raise ValueError(f"Expected a JSON array in {path}, but got a {type(content).__name__}.")
     return content
 
 
@@ -123,6 +128,14 @@ class _Cursor:
 
     def _wrong(self, wanted: str) -> _SyntaxError:
         return _SyntaxError(f"expected {wanted} at character {self.place} of {len(self.text)}")
+
+
+def _decoded(path: Path) -> Any:
+    text = _text(path)
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as err:
+        raise ValueError(f"Expected JSON in {path}, but it cannot be decoded: {err}.") from err
 
 
 def _text(path: Path) -> str:

@@ -21,6 +21,14 @@ class SampleDataset(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
 
+class GroupRule(Protocol):
+    """What divides whole groups: patients, volumes or files."""
+
+    def assign(self, groups: Sequence[str]) -> dict[str, Part]:
+        """Group -> the part it belongs to."""
+        ...
+
+
 @dataclass(frozen=True)
 class DataSplits:
     """What every data config builds; `test` is None where nothing is held out for it."""

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 from sam_ft.data.folds import FoldSplit
+from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 from sam_ft.lightning import EmbeddingCacheSettings, Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
@@ -63,6 +64,9 @@ DATA = {
     "sa1b": ["data.root=a"],
     "instance_folders": ["data.root=a"],
     "manifest": ["data.path=a.csv"],
+    "nnunet": ["data.root=a"],
+    "msd": ["data.root=a"],
+    "medsam": ["data.root=a"],
 }
 
 
@@ -176,10 +180,15 @@ def test_every_data_set_composes_in_every_program(program: str, name: str) -> No
     assert config["data"]["_target_"].startswith("sam_ft.data.")
 
 
-@pytest.mark.parametrize("name, built", [("folds", FoldSplit), ("groups", GroupSplit), ("slabs", SlabSplit)])
-def test_every_split_builds(name: str, built: type) -> None:
-    assert {"folds", "groups", "slabs"} == set(names("data/split"))
-    assert isinstance(instantiate(composed("fit", "data=nifti", f"data/split={name}").data.split), built)
+SPLITS = {"folds": FoldSplit, "groups": GroupSplit, "slabs": SlabSplit, "nnunet_fold": NnunetFold}
+
+
+@pytest.mark.parametrize("name", SPLITS)
+def test_every_split_builds(name: str) -> None:
+    assert set(names("data/split")) == SPLITS.keys()
+    given = ["data.split.file=a.json"] if name == "nnunet_fold" else []
+    split = instantiate(composed("fit", "data=nifti", f"data/split={name}", *given).data.split)
+    assert isinstance(split, SPLITS[name])
 
 
 def test_the_synthetic_data_set_is_built() -> None:

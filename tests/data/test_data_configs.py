@@ -36,6 +36,9 @@ def test_every_data_config_has_a_test() -> None:
         "sa1b",
         "instance_folders",
         "manifest",
+        "nnunet",
+        "msd",
+        "medsam",
     }
 
 
@@ -151,6 +154,40 @@ def test_manifest_config_reads_a_table_with_columns_of_other_names(tmp_path: Pat
     assert splits.test is None and splits.val[0].name == "b" and len(splits.train) == 1
 
 
+def test_nnunet_config_reads_a_root_and_published_folds(nifti: Any) -> None:
+    described = {"channel_names": {"0": "CT"}, "labels": {"background": 0, "cube": 1}, "file_ending": ".nii.gz"}
+    (nifti.folder / "dataset.json").write_text(json.dumps(described))
+    for case in "abc":
+        image = np.random.default_rng(list(case.encode())).integers(0, 99, (6, 6, 6)).astype(np.int16)
+        nifti.save(f"imagesTr/{case}_0000.nii.gz", image)
+        nifti.save(f"labelsTr/{case}.nii.gz", np.ones((6, 6, 6), np.uint8))
+    splits = build("nnunet", f"root={nifti.folder}", "window=liver", "objects.kind=components")
+    assert splits.test is not None and splits.test[0].class_names == ("cube",) and len(splits.train) == 6
+    (nifti.folder / "splits_final.json").write_text(json.dumps([{"train": ["a", "b"], "val": ["c"]}]))
+    folds = build("nnunet", f"root={nifti.folder}", "split=nnunet_fold", f"split.file={nifti.folder}/splits_final.json")
+    assert folds.val[0].name == "c_axial_000" and len(folds.train) == 12 and folds.test is None
+
+
+def test_msd_config_reads_a_root(nifti: Any) -> None:
+    for case in "abc":
+        image = np.random.default_rng(list(case.encode())).integers(0, 99, (6, 6, 6)).astype(np.int16)
+        nifti.save(f"imagesTr/{case}.nii.gz", image)
+        nifti.save(f"labelsTr/{case}.nii.gz", np.ones((6, 6, 6), np.uint8))
+    listed = [{part: f"./{part}sTr/{case}.nii.gz" for part in ("image", "label")} for case in "abc"]
+    described = {"modality": {"0": "CT"}, "labels": {"0": "background", "1": "spleen"}, "training": listed}
+    (nifti.folder / "dataset.json").write_text(json.dumps(described))
+    splits = build("msd", f"root={nifti.folder}", "split.val=[b]", "window=[40,400]", "neighbours=1")
+    assert splits.val[0].name == "b_axial_000" and splits.val[0].class_names == ("spleen",)
+
+
+def test_medsam_config_reads_a_root(tmp_path: Path) -> None:
+    for seed, case in enumerate("abc"):
+        imgs = np.random.default_rng(seed).integers(0, 255, (4, 6, 6)).astype(np.uint8)
+        np.savez(tmp_path / f"{case}.npz", imgs=imgs, gts=np.ones((4, 6, 6), np.uint8), spacing=(1.0, 1.0, 5.0))
+    splits = build("medsam", f"root={tmp_path}", "split.val=[b]", "axis=coronal", "objects.classes={liver: 1}")
+    assert splits.val[0].name == "b_coronal_000" and splits.val[0].class_names == ("liver",)
+
+
 @pytest.mark.parametrize("name", ["synthetic", "phantoms"])
 def test_configs_of_drawn_images_build(name: str) -> None:
     assert len(build(name, "num_train=3", "image_size=32").train) == 3
@@ -165,6 +202,9 @@ def test_configs_of_drawn_images_build(name: str) -> None:
         ("sa1b", {"root"}),
         ("instance_folders", {"root"}),
         ("manifest", {"path"}),
+        ("nnunet", {"root"}),
+        ("msd", {"root"}),
+        ("medsam", {"root"}),
     ],
 )
 def test_only_what_must_be_given_is_missing(name: str, missing: set[str]) -> None:

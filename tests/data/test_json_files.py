@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sam_ft.data.json_files import json_elements, read_json_object
+from sam_ft.data.json_files import json_elements, read_json_array, read_json_object
 
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
@@ -87,3 +87,15 @@ def test_errors_of_the_reader_are_not_taken_for_errors_of_the_file(tmp_path: Pat
     with pytest.raises(ValueError, match="^mine$"):
         for _ in json_elements(path, {"images"}):
             raise ValueError("mine")
+
+
+def test_an_array_is_told_from_an_object_and_a_missing_file_is_named_once(tmp_path: Path) -> None:
+    path = tmp_path / "file.json"
+    path.write_text('[{"a": 1}, 2]')
+    assert read_json_array(path) == [{"a": 1}, 2]
+    path.write_text("{}")
+    with pytest.raises(ValueError, match="JSON array in .*file.json, but got a dict"):
+        read_json_array(path)
+    with pytest.raises(ValueError) as caught:
+        read_json_array(tmp_path / "absent.json")
+    assert str(caught.value).count("Expected") == 1

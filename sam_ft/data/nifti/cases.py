@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam_ft.data.groups import group_in
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import warn_of_two_affines
 from sam_ft.data.nifti.pairing import Pair, Pairing, pair_files
@@ -15,6 +15,24 @@ from sam_ft.data.nifti.reading import grid_of, num_time_points, open_volume
 from sam_ft.data.nifti.sources import ImageSource, LabelSource, identity_of
 
 _logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class VolumeFile:
+    """A volume, or one of a 4-D series."""
+
+    path: Path
+    volume_index: int | None = None
+
+
+@dataclass(frozen=True)
+class CaseFiles:
+    """What a case is read from."""
+
+    name: str  # unique in its data set
+    group: str  # what never comes apart, such as the patient
+    images: tuple[VolumeFile, ...]  # one, or three for red, green and blue
+    label: Path
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,17 +51,7 @@ class LabelledVolume:
         Raises:
             ValueError: The expression makes no sense, or does not match this path.
         """
-        if rule is None:
-            return self.group
-        try:
-            match = re.search(rule, self.images[0].path.as_posix())
-        except re.error as err:
-            raise ValueError(f"Expected `group` to be a regular expression, but got {rule!r}: {err}.") from err
-        if match is None:
-            raise ValueError(
-                f"Expected `group` to match every image's path, but {rule!r} is not in {self.images[0].path}."
-            )
-        return match.group(1) if match.re.groups else match.group()
+        return self.group if rule is None else group_in(self.images[0].path, rule)
 
 
 def open_cases(
@@ -61,7 +69,15 @@ def open_cases(
     pairs = [_complete_pairs(pair_files(pattern, labels), volume_index=volume_index) for pattern in patterns]
     by_label = [{pair.label: pair for pair in one} for one in pairs]
     return tuple(
-        _open_case([sequence[pair.label] for sequence in by_label], plane=plane, volume_index=volume_index)
+        open_case(
+            CaseFiles(
+                name=pair.name,
+                group=pair.key[0] if pair.key else pair.name,
+                images=tuple(VolumeFile(sequence[pair.label].image, volume_index) for sequence in by_label),
+                label=pair.label,
+            ),
+            plane=plane,
+        )
         for pair in pairs[0]
     )
 
@@ -83,18 +99,14 @@ def _complete_pairs(pairing: Pairing, *, volume_index: int | None) -> tuple[Pair
     return pairing.pairs
 
 
-def _open_case(pairs: Sequence[Pair], *, plane: str, volume_index: int | None) -> LabelledVolume:
-    """The case of one label; one pair for each sequence."""
-    images = tuple(_open_image(pair.image, plane=plane, volume_index=volume_index) for pair in pairs)
-    grid, first = images[0].grid, pairs[0]
+def open_case(files: CaseFiles, *, plane: str) -> LabelledVolume:
+    """The case of some files, of which only headers are read; raises as `open_cases`."""
+    images = tuple(_open_image(file.path, plane=plane, volume_index=file.volume_index) for file in files.images)
+    grid = images[0].grid
     for other in images[1:]:
         refuse_other_grid(grid, other.grid, what="sequence")
     return LabelledVolume(
-        name=first.name,
-        group=first.key[0] if first.key else first.name,
-        images=images,
-        label=_open_label(first.label, grid=grid),
-        grid=grid,
+        name=files.name, group=files.group, images=images, label=_open_label(files.label, grid=grid), grid=grid
     )
 
 

@@ -20,7 +20,7 @@ class ObjectTable:
     """The objects of every slice of one label volume, however small."""
 
     values: tuple[int, ...]  # label values above 0
-    extent: Extent | None  # the rectangle of a slice that holds the labels of all slices
+    extent: Extent | None  # the rectangle of a slice that holds the labels of all slices, ignored ones left out
     largest_px: tuple[int, ...]  # for each slice the area of its largest object; 0: none
     region_names: tuple[tuple[str, ...], ...]  # for kind components_3d: layer -> class of region 1, 2, ...
 
@@ -64,9 +64,10 @@ def _facts(label: LabelSource, rule: ObjectRule, cache: SliceCache) -> Facts:
     planes = label.planes(cache)
     values = [value for value in present_values(planes) if value > 0]
     layers = _regions(label, rule, cache) if rule.kind == "components_3d" else []
+    ignored = rule.ignored_in(planes)
     return {
         "values": values,
-        "extent": extent(planes),
+        "extent": extent(planes if ignored is None else np.where(ignored, 0, planes)),
         "largest_px": [_largest(label.grid, rule, planes, layers, index) for index in range(len(planes))],
         "region_names": [names for _, names in layers],
     }
@@ -98,4 +99,5 @@ def _regions(label: LabelSource, rule: ObjectRule, cache: SliceCache) -> list[tu
 def _key(label: LabelSource, rule: ObjectRule, *parts: object) -> str:
     """Everything that decides where objects are, except how large one has to be."""
     classes = None if rule.classes is None else list(rule.values_by_class([]).items())
-    return label.key(rule.kind, classes, label.grid.plane_size, label.grid.picture_size, *parts)
+    ignored = [list(rule.ignored_values)] if rule.ignored_values else []
+    return label.key(rule.kind, classes, label.grid.plane_size, label.grid.picture_size, *ignored, *parts)

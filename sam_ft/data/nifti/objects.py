@@ -22,17 +22,20 @@ class ObjectRule:
             are connected somewhere in the volume are one; see `regions`.
         classes: Name -> one label value or several; classes may overlap (grey: 1, white: 2, brain: [1, 2]).
             None: every value above 0 is a class, called "label_VALUE".
+        ignored: Values of pixels whose class nobody knows; they belong to no object and are `Sample.ignored`.
         min_area_px: Smallest area in pixels of the slice with square pixels.
         min_area_mm2: Smallest area in mm2; both limits hold.
 
     Raises:
-        ValueError: An unknown kind, no classes, a class without values or with background, a negative area.
+        ValueError: An unknown kind, no classes, a class without values, with background or with an ignored value, a
+            negative area.
     """
 
     kind: str = "labels"
     classes: Mapping[str, int | Sequence[int]] | None = None
     min_area_px: int = 10
     min_area_mm2: float = 0.0
+    ignored: int | Sequence[int] = ()
 
     def __post_init__(self) -> None:
         if self.kind not in KINDS:
@@ -41,16 +44,28 @@ class ObjectRule:
             raise ValueError(
                 f"Expected smallest areas of 0 or more, but got {self.min_area_px} px and {self.min_area_mm2} mm2."
             )
+        if not isinstance(self.ignored, (int, Sequence)) or not all(
+            type(value) is int and value > 0 for value in self.ignored_values
+        ):
+            raise ValueError(f"Expected `ignored` to be integer values above 0, but got {self.ignored!r}.")
         if self.classes is not None and not self.classes:
             raise ValueError("Expected `classes` to name at least one class, but got none.")
         for name, values in (self.classes or {}).items():
             if not _as_tuple(values) or not all(type(value) is int and value > 0 for value in _as_tuple(values)):
                 raise ValueError(f"Expected class {name!r} to have integer values above 0, but got {values!r}.")
+            if set(_as_tuple(values)) & set(self.ignored_values):
+                raise ValueError(f"Expected class {name!r} without ignored values, but got {values!r}.")
+
+    @property
+    def ignored_values(self) -> tuple[int, ...]:
+        """The values of pixels whose class nobody knows."""
+        return _as_tuple(self.ignored)
 
     def values_by_class(self, present: Sequence[int]) -> dict[str, tuple[int, ...]]:
         """The classes as name -> values; those of the values `present` where the rule names none."""
         if self.classes is None:
-            return {f"label_{value}": (int(value),) for value in present if value > 0}
+            classes = (value for value in present if value > 0 and value not in self.ignored_values)
+            return {f"label_{value}": (int(value),) for value in classes}
         return {name: _as_tuple(values) for name, values in self.classes.items()}
 
     def label_value(self, class_name: str) -> int | None:
@@ -59,6 +74,10 @@ class ObjectRule:
             return int(class_name.removeprefix("label_"))
         values = _as_tuple(self.classes[class_name])
         return values[0] if len(values) == 1 else None
+
+    def ignored_in(self, labels: np.ndarray) -> np.ndarray | None:
+        """(H, W) labels -> (H, W) bool, which pixels are of no known class; None where no value is ignored."""
+        return has_value(labels, self.ignored_values) if self.ignored_values else None
 
     def has_label_values(self) -> bool:
         """Whether any class has a label value of its own; see `label_value`."""

@@ -76,6 +76,13 @@ def pair_files(images: str, labels: str) -> Pairing:
     )
 
 
+def folder_of(pattern: str) -> Path:
+    """The folder that a pattern starts from: the part before its first wildcard."""
+    expanded = _expand(pattern)
+    wildcard = _WILDCARD.search(expanded)
+    return Path(expanded if wildcard is None else expanded[: wildcard.start()] + "*").parent
+
+
 def _expand(pattern: str) -> str:
     return Path(os.path.expandvars(os.path.expanduser(pattern))).as_posix()
 

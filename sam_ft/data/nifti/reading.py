@@ -16,6 +16,7 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from nibabel.volumeutils import apply_read_scaling
 
+from sam_ft.data.nifti.arrays import is_array_path, open_array
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import refuse_claims_beyond_the_file, why_unreadable
 from sam_ft.data.nifti.inflating import inflate
@@ -25,18 +26,13 @@ _UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, z
 
 
 def open_volume(path: Path) -> SpatialImage:
-    """The file's header and a promise of its voxels, which are not read.
+    """The file's header and a promise of its voxels, which are not read; of a NIfTI file or of an array in an archive.
 
     Raises:
         ValueError: Missing, not an image that nibabel knows, an affine that cannot be inverted, or a header that
             claims more voxels than the file can hold.
     """
-    if not path.is_file():
-        raise ValueError(f"Expected a volume at {path}, but there is no such file.")
-    try:
-        image: Any = nibabel.load(path)
-    except _UNREADABLE as err:
-        raise ValueError(f"Expected a NIfTI volume in {path}, but {why_unreadable(path, err)}.") from err
+    image: Any = open_array(path) if is_array_path(path) else _open_file(path)
     affine = getattr(image, "affine", None)
     if affine is None or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError(f"Expected {path} to have an affine that can be inverted, but got {affine}.")
@@ -46,6 +42,15 @@ def open_volume(path: Path) -> SpatialImage:
         raise ValueError(f"Expected at least one voxel in {path}, but its shape is {image.shape}.")
     refuse_claims_beyond_the_file(image, path=path)
     return image
+
+
+def _open_file(path: Path) -> Any:
+    if not path.is_file():
+        raise ValueError(f"Expected a volume at {path}, but there is no such file.")
+    try:
+        return nibabel.load(path)
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected a NIfTI volume in {path}, but {why_unreadable(path, err)}.") from err
 
 
 def num_time_points(image: SpatialImage) -> int:

@@ -6,12 +6,13 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from sam_ft.data.nifti.cases import open_cases
-from sam_ft.data.nifti.channels import Channel, Window, channels_of, with_neighbours
+from sam_ft.data.nifti.cases import LabelledVolume, open_cases
+from sam_ft.data.nifti.channels import Channel, Channels, Window, channels_of, with_neighbours
 from sam_ft.data.nifti.margin import without_margin
 from sam_ft.data.nifti.object_table import objects_in, table_of
 from sam_ft.data.nifti.objects import ObjectRule
@@ -76,10 +77,38 @@ class NiftiSlices:
         volume_index: int | None = None,
         cache: SliceCache | None = None,
     ) -> None:
-        self.channels = channels_of(window, num_sequences=1 if isinstance(images, str) else len(images))
+        channels = channels_of(window, num_sequences=1 if isinstance(images, str) else len(images))
+        volumes = open_cases(images, labels, plane=axis, volume_index=volume_index)
+        self._cut(volumes, channels=channels, objects=objects, slices=slices, cache=cache)
+
+    @classmethod
+    def of(
+        cls,
+        volumes: Sequence[LabelledVolume],
+        *,
+        channels: Channels,
+        objects: ObjectRule | None = None,
+        slices: tuple[float, float] | None = None,
+        cache: SliceCache | None = None,
+    ) -> NiftiSlices:
+        """The slices of volumes that are opened already and on grids of one plane; the rest as above."""
+        made = cls.__new__(cls)
+        made._cut(volumes, channels=channels, objects=objects, slices=slices, cache=cache)
+        return made
+
+    def _cut(
+        self,
+        volumes: Sequence[LabelledVolume],
+        *,
+        channels: Channels,
+        objects: ObjectRule | None,
+        slices: tuple[float, float] | None,
+        cache: SliceCache | None,
+    ) -> None:
+        self.channels = channels
         self.objects = objects or ObjectRule()
         self.cache = cache or SliceCache()
-        self.volumes = open_cases(images, labels, plane=axis, volume_index=volume_index)
+        self.volumes = tuple(volumes)
         self._tables = tuple(table_of(volume.label, rule=self.objects, cache=self.cache) for volume in self.volumes)
         chosen = tuple(
             SliceEntry(number, index)
@@ -103,16 +132,27 @@ class NiftiSlices:
             grid=grid, rule=self.objects, table=self._tables[entry.volume], cache=self.cache,
         )  # fmt: skip
         masks, class_names = self.objects.large_enough(found, size=grid.picture_size, pixel_mm=grid.pixel_mm)
+        ignored = self._ignored(entry)
         return Sample(
             image=self.picture(entry),
             masks=torch.from_numpy(masks),
             class_names=class_names,
             name=self.name_of(entry),
             pixel_mm=grid.pixel_mm,
+            ignored=None if ignored is None else torch.from_numpy(ignored),
         )
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
+
+    @property
+    def class_names(self) -> tuple[str, ...] | None:
+        """The classes that the rule names, in its order; None where the label values are the classes."""
+        return None if self.objects.classes is None else tuple(self.objects.classes)
+
+    def label_values(self) -> Iterator[tuple[Path, tuple[int, ...]]]:
+        """The file of each label volume and the values above 0 in it."""
+        return ((volume.label.path, table.values) for volume, table in zip(self.volumes, self._tables, strict=True))
 
     def name_of(self, entry: SliceEntry) -> str:
         """`Sample.name` of a slice, without reading it."""
@@ -186,6 +226,14 @@ class NiftiSlices:
             return grid.image_to_picture(rescale(plane, low=low, high=high))
         level, width = channel.window
         return grid.image_to_picture(window(plane, level=level, width=width))
+
+    def _ignored(self, entry: SliceEntry) -> np.ndarray | None:
+        """(H, W) bool of the pixels whose class nobody knows; None where the rule ignores no value."""
+        if not self.objects.ignored_values:
+            return None
+        volume = self.volumes[entry.volume]
+        plane = volume.grid.shown(volume.label.plane(entry.index, cache=self.cache))
+        return self.objects.ignored_in(volume.grid.labels_to_picture(plane))
 
     def _range_of(self, number: int, sequence: int) -> tuple[float, float]:
         if (number, sequence) not in self._ranges:

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from sam_ft.data.classes import class_names_of
 from sam_ft.data.folds import FoldSplit
+from sam_ft.data.nifti.objects import KINDS, ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
@@ -108,3 +110,47 @@ def test_a_crop_holds_the_foreground_of_every_sequence(nifti: Any) -> None:
     patterns = [f"{nifti.folder}/*/{name}.nii.gz" for name in ("t1", "t2", "flair")]
     cropped = NiftiSlices(patterns, f"{nifti.folder}/*/label.nii.gz").cropped()
     assert cropped[0].image.shape == (3, 7, 3)
+
+
+def write_labels(nifti: Any) -> tuple[str, str]:
+    """Patterns of images and labels in a folder each; values 1, 2 and 9."""
+    label = cube()
+    label[3:5, 2:8, 2:6], label[:, :, 0] = 2, 9
+    for seed, case in enumerate("abc"):
+        image = np.random.default_rng(seed).integers(0, 99, label.shape).astype(np.int16)
+        nifti.save(f"images/{case}.nii.gz", image)
+        nifti.save(f"labels/{case}.nii.gz", label)
+    return f"{nifti.folder}/images/*.nii.gz", f"{nifti.folder}/labels/*.nii.gz"
+
+
+def test_a_file_beside_the_labels_names_the_classes_and_what_is_ignored(nifti: Any) -> None:
+    patterns, names_file = write_labels(nifti), nifti.folder / "labels" / "labels.json"
+    names_file.write_text('{"background": 0, "cyst": 2, "kidney": [1, 2], "ignore": 9}')
+    splits = nifti_splits(*patterns, split=GroupSplit(test=0), empty=1.0)
+    assert class_names_of(splits.train) == splits.val[2].class_names == ("cyst", "kidney")
+    first = splits.val[0]
+    assert first.ignored is not None and first.ignored.all() and len(first.masks) == 0
+    assert splits.val[2].masks.sum(dim=(1, 2)).tolist() == [12, 36]
+    own = nifti_splits(*patterns, split=GroupSplit(test=0), objects=ObjectRule(classes={"all": [1, 2]}))
+    assert own.val[0].class_names == ("all",)
+    names_file.write_text('{"kidney": 1, "ignore": 9}')
+    with pytest.raises(ValueError, match=r"labels.json names \(0, 1, 9\) in .*labels/a.nii.gz, but got 2"):
+        nifti_splits(*patterns, split=GroupSplit(test=0))
+
+
+def test_ignored_values_are_no_class_of_their_own(nifti: Any) -> None:
+    patterns = write_labels(nifti)
+    for kind in KINDS:
+        rule = ObjectRule(kind=kind, ignored=9)
+        splits = nifti_splits(*patterns, split=GroupSplit(test=0), objects=rule)
+        assert class_names_of(splits.train) == ("label_1", "label_2") and len(splits.val) == 4
+        assert splits.val[0].ignored is not None and not splits.val[0].ignored.any()
+    for wrong in (
+        {"ignored": [0]},
+        {"ignored": "9"},
+        {"ignored": None},
+        {"ignored": True},
+        {"classes": {"cyst": 9}, "ignored": [9]},
+    ):
+        with pytest.raises(ValueError, match="ignored"):
+            ObjectRule(**wrong)  # type: ignore[arg-type]

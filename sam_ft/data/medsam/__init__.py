@@ -1,0 +1,1 @@
+"""Data prepared for MedSAM: arrays of images or volumes with their labels."""

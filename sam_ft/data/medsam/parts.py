@@ -1,0 +1,129 @@
+"""MedSAM's prepared data in training, validation and test parts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Unpack
+
+import numpy as np
+
+from sam_ft.data.folders import expanded, listed, pair_by_stem, parts_in_folders
+from sam_ft.data.folds import FoldSplit
+from sam_ft.data.groups import group_in
+from sam_ft.data.label_names import label_names_in
+from sam_ft.data.labelled_images import LabelledImages, groups_of_images, image_splits
+from sam_ft.data.medsam.archives import Archive, open_archives
+from sam_ft.data.medsam.images import NpyImage, NpzImage
+from sam_ft.data.nifti.arrays import spacing_of
+from sam_ft.data.nifti.cases import CaseFiles, VolumeFile
+from sam_ft.data.nifti.listed import View, listed_slices, listed_splits, share_of_images
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.splits import DataSplits, GroupSplit, SampleDataset, SlabSplit
+
+_SLICE_NUMBER = re.compile(r"-\d{3,}$")
+"""What MedSAM adds to the name of a volume for each slice of it that becomes a `.npy` file."""
+_AS_STORED = (127.5, 255.0)
+"""The window that leaves numbers of 8 bits as they are."""
+_AUGMENTATION = "medical"
+
+
+def medsam_splits(
+    root: str | Path,
+    *,
+    split: GroupSplit | FoldSplit | SlabSplit,
+    group: str | None = None,
+    objects: ObjectRule | None = None,
+    **view: Unpack[View],
+) -> DataSplits:
+    """A folder of `.npz` archives (also in folders inside), or of `imgs/*.npy` and `gts/*.npy`.
+
+    Archives of volumes are `NiftiSlices`, all else `LabelledImages`. `ROOT/train`, `ROOT/val` and, where there is one,
+    `ROOT/test`: these folders are the parts and `split` is not used. A file `ROOT/labels.json`, such as
+    `{"liver": 1, "spleen": 2}`, names the label values; else each is a class of its own. Boxes in archives are not
+    read, since prompts are simulated from the labels.
+
+    Args:
+        root: The folder; `~` and environment variables are expanded.
+        split: How archives or files are divided where no folders do.
+        group: What stays together: that for which the first parentheses of this regular expression match the same text
+            in the path. None: an archive; of `.npy` files those whose names differ in the slice's number alone, which
+            MedSAM writes at the end (`CT_Abd_0001-012.npy`).
+        objects: What counts as an object.
+        **view: How volumes are cut and shown; without a window, images of 8 bits are shown as they are stored. Of
+            single images only `empty` is used and the others must not be given.
+
+    Raises:
+        ValueError: Neither layout, a damaged file, shapes that do not belong to each other, Python objects instead of
+            numbers, a label value that `labels.json` does not name, or what the data sets and splits raise.
+
+    Source: MedSAM, `pre_CT_MR.py` (archives) and `train_one_gpu.py` (pairs of files).
+    """
+    folder = expanded(root)
+    names, rule = label_names_in(folder), objects or ObjectRule()
+    seed = getattr(split, "seed", 0)
+
+    def read(part: Path) -> SampleDataset:
+        volumes, images, shown = cases_in(part, group=group, view=view)
+        if volumes:
+            return listed_slices(volumes, objects=rule, names=names, seed=seed, **shown)
+        dataset = LabelledImages(images, objects=rule, names=names, suited_augmentation=_AUGMENTATION)
+        return dataset.with_empty(share_of_images(view), seed=seed)
+
+    if parts := parts_in_folders(folder, read):
+        return parts
+    volumes, images, shown = cases_in(folder, group=group, view=view)
+    if volumes:
+        return listed_splits(volumes, objects=rule, names=names, split=split, group=group, **shown)
+    by_group, empty = groups_of_images(split), share_of_images(view)
+    return image_splits(
+        images, objects=rule, names=names, split=by_group, empty=empty, suited_augmentation=_AUGMENTATION
+    )
+
+
+def cases_in(
+    folder: Path, *, group: str | None, view: View
+) -> tuple[list[CaseFiles], list[NpzImage] | list[NpyImage], View]:
+    """The volumes of a folder or its single images, one of which is empty, and how the volumes are shown.
+
+    Raises:
+        ValueError: Neither layout or both, or what is said of `medsam_splits`.
+    """
+    archives = open_archives(folder)
+    has_pairs = (folder / "imgs").is_dir() or (folder / "gts").is_dir()
+    if bool(archives) == has_pairs:
+        raise ValueError(
+            f"Expected either .npz archives or the folders imgs and gts in {folder}, but got {listed(folder)}."
+        )
+    if has_pairs:
+        return [], [_pair(*pair, group=group) for pair in pair_by_stem(folder / "imgs", folder / "gts")], view
+    if not archives[0].is_volume:
+        return [], [_single(archive, group=group) for archive in archives], view
+    if view.get("window") is None and all(archive.imgs.dtype == np.uint8 for archive in archives):
+        view = {**view, "window": _AS_STORED}
+    return _volumes(archives), [], view
+
+
+def _volumes(archives: Sequence[Archive]) -> list[CaseFiles]:
+    """Grey volumes, or red, green and blue of each where any has colours."""
+    in_colour = any(archive.is_colour for archive in archives)
+    cases = []
+    for archive in archives:
+        spacing_of(archive.path)
+        channels = [number if archive.is_colour else None for number in (range(3) if in_colour else range(1))]
+        images = tuple(VolumeFile(archive.path / "imgs.npy", number) for number in channels)
+        cases.append(CaseFiles(archive.name, archive.name, images, archive.path / "gts.npy"))
+    return cases
+
+
+def _single(archive: Archive, *, group: str | None) -> NpzImage:
+    together = archive.name if group is None else group_in(archive.path, group)
+    return NpzImage(name=archive.name, group=together, label_path=archive.path, pixel_mm=archive.pixel_mm)
+
+
+def _pair(image: Path, label: Path, *, group: str | None) -> NpyImage:
+    if wrong := [path for path in (image, label) if path.suffix.lower() != ".npy"]:
+        raise ValueError(f"Expected .npy files in imgs and gts, but got {wrong[0]}; data=image_mask reads images.")
+    together = _SLICE_NUMBER.sub("", image.stem) if group is None else group_in(image, group)
+    return NpyImage(name=image.stem, group=together, image_path=image, label_path=label)

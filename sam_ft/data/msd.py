@@ -1,0 +1,87 @@
+"""Tasks of the Medical Segmentation Decathlon as they are published: `dataset.json`, `imagesTr`, `labelsTr`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Unpack
+
+from sam_ft.data.channel_choice import Channel, chosen_channels
+from sam_ft.data.folders import expanded
+from sam_ft.data.folds import FoldSplit
+from sam_ft.data.json_files import read_json_object
+from sam_ft.data.label_names import label_names
+from sam_ft.data.nifti.cases import CaseFiles, VolumeFile
+from sam_ft.data.nifti.listed import View, listed_splits
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.reading import num_time_points, open_volume
+from sam_ft.data.nnunet.description import numbered_names, path_inside
+from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+
+
+def msd_splits(
+    root: str | Path,
+    *,
+    split: GroupSplit | FoldSplit | SlabSplit,
+    channels: Channel | Sequence[Channel] | None = None,
+    group: str | None = None,
+    objects: ObjectRule | None = None,
+    **view: Unpack[View],
+) -> DataSplits:
+    """A folder `TaskNN_NAME` in parts: `NiftiSlices` of the training cases, since the test cases have no labels.
+
+    Args:
+        root: The task's folder; `~` and environment variables are expanded.
+        split: How the cases are divided; a group is a case.
+        channels: One of the `modality` names, or three for red, green and blue, by name or number; None: all, if one or
+            three. They are the last axis of 4-D images.
+        group: Which cases stay together, as of `nifti_splits`. None: each is its own.
+        objects: What counts as an object; its classes are those of `dataset.json` where it names none.
+        **view: How volumes are cut and shown.
+
+    Raises:
+        ValueError: A description that is not understood, a missing file or one outside the folder, an image with
+            another number of channels, or what `NiftiSlices` and the splits raise. The file is named.
+
+    Source: M. Antonelli et al., "The Medical Segmentation Decathlon" (2022), and its archives.
+    """
+    path = expanded(root) / "dataset.json"
+    content = read_json_object(path)
+    if "channel_names" in content:
+        raise ValueError(f"Expected `modality` in {path}, but got channel_names, as in nnU-Net 2: data=nnunet.")
+    modalities = numbered_names(content.get("modality"), what="modality", path=path)
+    chosen = chosen_channels(modalities, channels, path=path)
+    cases = [
+        CaseFiles(name=name, group=name, images=_images(image, chosen, modalities, path), label=label)
+        for name, image, label in _training(content.get("training"), path)
+    ]
+    names = label_names(content.get("labels"), path=path)
+    return listed_splits(cases, objects=objects or ObjectRule(), names=names, split=split, group=group, **view)
+
+
+def _training(listed: object, path: Path) -> Iterator[tuple[str, Path, Path]]:
+    """Name, image and label of every case; what macOS leaves beside files (`._NAME`) is left out."""
+    if not isinstance(listed, list) or not listed:
+        raise ValueError(f"Expected a list of cases as `training` in {path}, but got {listed!r}.")
+    taken: set[str] = set()
+    for entry in listed:
+        if not isinstance(entry, dict):
+            raise ValueError(f"Expected image and label of each training case in {path}, but got {entry!r}.")
+        if Path(str(entry.get("image"))).name.startswith("._"):
+            continue
+        image, label = (path_inside(path.parent, entry.get(part), source=path) for part in ("image", "label"))
+        name = image.name.removesuffix(".gz").removesuffix(".nii")
+        if name in taken:
+            raise ValueError(f"Expected each training case once in {path}, but {name} is there twice.")
+        taken.add(name)
+        yield name, image, label
+
+
+def _images(image: Path, chosen: Sequence[int], modalities: Sequence[str], source: Path) -> tuple[VolumeFile, ...]:
+    num_channels = num_time_points(open_volume(image))
+    if num_channels != len(modalities):
+        raise ValueError(
+            f"Expected {len(modalities)} channels ({', '.join(modalities)}) in {image}, as {source} says, but got "
+            f"{num_channels}."
+        )
+    return tuple(VolumeFile(image, number if num_channels > 1 else None) for number in chosen)

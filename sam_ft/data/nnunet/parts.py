@@ -1,0 +1,104 @@
+"""Raw data sets of nnU-Net in training, validation and test parts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Unpack
+
+from sam_ft.data.channel_choice import Channel, chosen_channels
+from sam_ft.data.folders import expanded
+from sam_ft.data.folds import FoldSplit
+from sam_ft.data.groups import group_in
+from sam_ft.data.labelled_images import groups_of_images, image_splits
+from sam_ft.data.nifti.cases import CaseFiles, VolumeFile
+from sam_ft.data.nifti.listed import View, listed_splits, share_of_images
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nnunet.description import read_description
+from sam_ft.data.nnunet.files import NnunetCase, cases_in, training_cases
+from sam_ft.data.nnunet.folds import NnunetFold
+from sam_ft.data.nnunet.images import NnunetImage
+from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+
+_logger = logging.getLogger(__name__)
+
+Split = GroupSplit | FoldSplit | SlabSplit | NnunetFold
+
+
+def nnunet_splits(
+    root: str | Path,
+    *,
+    split: Split,
+    channels: Channel | Sequence[Channel] | None = None,
+    group: str | None = None,
+    objects: ObjectRule | None = None,
+    **view: Unpack[View],
+) -> DataSplits:
+    """A folder `DatasetXXX_NAME` of nnU-Net 2: `NiftiSlices` of its volumes, or `LabelledImages` where it has images.
+
+    Classes, regions and the ignore label are those of `dataset.json`. Where there is a folder `labelsTs`, its cases are
+    the test part and `split` divides the others in two.
+
+    Args:
+        root: The data set's folder; `~` and environment variables are expanded.
+        split: How the cases of `imagesTr` are divided; a group is a case. `NnunetFold`: as nnU-Net did.
+        channels: One channel, or three for red, green and blue, by name or number; None: all, if one or three.
+        group: Which cases stay together: those for which the first parentheses of this regular expression match the
+            same text in the first image's path. None: each is its own.
+        objects: What counts as an object; its classes are those of `dataset.json` where it names none.
+        **view: How volumes are cut and shown; of images only `empty` is used and the others must not be given.
+
+    Raises:
+        ValueError: A description that is not understood, a missing file, other channels or label values than described,
+            or what the data sets and splits raise. The file is named.
+
+    Source: nnU-Net, `documentation/dataset_format.md`, `region_based_training.md` and `ignore_label.md`.
+    """
+    folder = expanded(root)
+    description = read_description(folder / "dataset.json")
+    chosen = chosen_channels(description.channel_names, channels, path=description.path)
+    training = training_cases(folder, description)
+    test = cases_in(folder / "imagesTs", folder / "labelsTs", description) if (folder / "labelsTs").is_dir() else []
+    split = _without_test(split, folder / "labelsTs") if test else split
+    rule = objects or ObjectRule()
+    if description.is_of_volumes:
+        return listed_splits(
+            [_as_volume(case, chosen) for case in training],
+            [_as_volume(case, chosen) for case in test],
+            objects=rule, names=description.labels, split=split, group=group, **view,
+        )  # fmt: skip
+    return image_splits(
+        [_as_image(case, chosen, group) for case in training],
+        [_as_image(case, chosen, group) for case in test],
+        objects=rule, names=description.labels, split=groups_of_images(split), empty=share_of_images(view),
+    )  # fmt: skip
+
+
+def _without_test(split: Split, labels: Path) -> Split:
+    """The same split with nothing held out for testing, since there are test cases."""
+    if isinstance(split, NnunetFold):
+        return split
+    if isinstance(split, SlabSplit):
+        return replace(split, test=None)
+    if not isinstance(split.test, (int, float)):
+        raise ValueError(f"Expected split.test=0, since the cases of {labels} are the test part, but got {split.test}.")
+    if split.test:
+        _logger.info("The cases of %s are the test part; split.test is not used.", labels)
+    return replace(split, test=0.0)
+
+
+def _as_volume(case: NnunetCase, channels: Sequence[int]) -> CaseFiles:
+    images = tuple(VolumeFile(case.images[number]) for number in channels)
+    return CaseFiles(name=case.name, group=case.name, images=images, label=case.label)
+
+
+def _as_image(case: NnunetCase, channels: tuple[int, ...], group: str | None) -> NnunetImage:
+    return NnunetImage(
+        name=case.name,
+        group=case.name if group is None else group_in(case.images[0], group),
+        files=case.images,
+        label_path=case.label,
+        channels=channels,
+    )
