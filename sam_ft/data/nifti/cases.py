@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import warn_of_two_affines
 from sam_ft.data.nifti.pairing import Pair, Pairing, pair_files
-from sam_ft.data.nifti.reading import grid_of, num_time_points, open_volume
-from sam_ft.data.nifti.sources import ImageSource, LabelSource, identity_of
+from sam_ft.data.nifti.reading import grid_of, num_time_points, open_volume, read_labels
+from sam_ft.data.nifti.sources import ImageSource, LabelSource
+from sam_ft.data.nifti.stored import identity_of
 
 _logger = logging.getLogger(__name__)
 
@@ -58,34 +60,46 @@ def open_cases(
             4-D image without `volume_index`.
     """
     patterns = [images] if isinstance(images, str) else list(images)
-    pairs = [_complete_pairs(pair_files(pattern, labels), volume_index=volume_index) for pattern in patterns]
-    by_label = [{pair.label: pair for pair in one} for one in pairs]
-    return tuple(
-        _open_case([sequence[pair.label] for sequence in by_label], plane=plane, volume_index=volume_index)
-        for pair in pairs[0]
-    )
+    sequences = [_without_series(pair_files(pattern, labels), volume_index=volume_index) for pattern in patterns]
+    return cases_of_pairs(sequences, open_image=partial(_open_image, plane=plane, volume_index=volume_index))
 
 
-def _complete_pairs(pairing: Pairing, *, volume_index: int | None) -> tuple[Pair, ...]:
-    """The pairs of a pairing without lone files; a 4-D series that no label belongs to is left out.
+def cases_of_pairs(
+    sequences: Sequence[Pairing], *, open_image: Callable[[Path], ImageSource]
+) -> tuple[LabelledVolume, ...]:
+    """The cases of one pairing, or of several with the same labels, in the order of the first one's images.
+
+    Raises:
+        ValueError: A file without partner, or a sequence or label on another grid than the first image.
+    """
+    by_label = [{pair.label: pair for pair in complete_pairs(sequence)} for sequence in sequences]
+    return tuple(_open_case([sequence[label] for sequence in by_label], open_image=open_image) for label in by_label[0])
+
+
+def complete_pairs(pairing: Pairing) -> tuple[Pair, ...]:
+    """The pairs of a pairing in which nothing is left over.
 
     Raises:
         ValueError: A lone file, named.
     """
-    series = [path for path in pairing.lone_images if volume_index is None and num_time_points(open_volume(path)) > 1]
-    for path in series:
-        _logger.warning("%s is a 4-D series without a label and is left out.", path)
-    lone_images = [path for path in pairing.lone_images if path not in series]
-    if lone_images or pairing.lone_labels:
-        lone = [f"{path} has no label" for path in lone_images]
+    if pairing.lone_images or pairing.lone_labels:
+        lone = [f"{path} has no label" for path in pairing.lone_images]
         lone += [f"{path} has no image" for path in pairing.lone_labels]
         raise ValueError(f"Expected every image to have a label and every label an image, but {'; '.join(lone)}.")
     return pairing.pairs
 
 
-def _open_case(pairs: Sequence[Pair], *, plane: str, volume_index: int | None) -> LabelledVolume:
+def _without_series(pairing: Pairing, *, volume_index: int | None) -> Pairing:
+    """The pairing without the 4-D series that no label belongs to."""
+    series = [path for path in pairing.lone_images if volume_index is None and num_time_points(open_volume(path)) > 1]
+    for path in series:
+        _logger.warning("%s is a 4-D series without a label and is left out.", path)
+    return replace(pairing, lone_images=tuple(path for path in pairing.lone_images if path not in series))
+
+
+def _open_case(pairs: Sequence[Pair], *, open_image: Callable[[Path], ImageSource]) -> LabelledVolume:
     """The case of one label; one pair for each sequence."""
-    images = tuple(_open_image(pair.image, plane=plane, volume_index=volume_index) for pair in pairs)
+    images = tuple(open_image(pair.image) for pair in pairs)
     grid, first = images[0].grid, pairs[0]
     for other in images[1:]:
         refuse_other_grid(grid, other.grid, what="sequence")
@@ -115,4 +129,4 @@ def _open_label(path: Path, *, grid: SliceGrid) -> LabelSource:
     label = open_volume(path)
     warn_of_two_affines(label, path=path)
     refuse_other_grid(grid, grid_of(label, path=path, plane=grid.plane))
-    return LabelSource(path, grid, identity_of(label))
+    return LabelSource(path, grid, identity_of(label), partial(read_labels, path))

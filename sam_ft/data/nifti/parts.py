@@ -11,7 +11,7 @@ from sam_ft.data.folds import FoldSplit
 from sam_ft.data.nifti.channels import Window
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.slices import NiftiSlices, SliceEntry
+from sam_ft.data.nifti.slices import NiftiSlices, SliceEntry, VolumeSlices
 from sam_ft.data.splits import DataSplits, GroupSplit, Part, SlabSplit
 
 
@@ -55,9 +55,22 @@ def nifti_splits(
         ValueError: As `NiftiSlices` and the splits do, an unknown `crop`, a part without slices, one image in
             two parts, a `group` with slabs, or neighbours that reach from one slab into another.
     """
+    dataset = NiftiSlices(images, labels, **reading)
+    return volume_splits(dataset, split=split, group=group, crop=crop, neighbours=neighbours, empty=empty)
+
+
+def volume_splits(
+    dataset: VolumeSlices,
+    *,
+    split: GroupSplit | FoldSplit | SlabSplit,
+    group: str | None = None,
+    crop: Literal["foreground"] | None = None,
+    neighbours: int | None = None,
+    empty: float = 0.0,
+) -> DataSplits:
+    """Slices in parts; the arguments and errors are those of `nifti_splits`."""
     if crop not in (None, "foreground"):
         raise ValueError(f'Expected `crop` to be "foreground" or null, but got {crop!r}.')
-    dataset = NiftiSlices(images, labels, **reading)
     dataset = dataset.with_empty(empty, seed=getattr(split, "seed", 0)) if empty else dataset
     dataset = dataset.cropped() if crop else dataset
     dataset = dataset.with_neighbours(neighbours) if neighbours is not None else dataset
@@ -68,14 +81,14 @@ def nifti_splits(
     else:
         parts = _parts_by_group(dataset, split, group=group)
 
-    def part(name: Part) -> NiftiSlices:
+    def part(name: Part) -> VolumeSlices:
         return dataset.only(lambda entry: parts[entry] == name)
 
     return DataSplits(train=part("train"), val=part("val"), test=part("test") if split.test else None)
 
 
 def _parts_by_group(
-    dataset: NiftiSlices, split: GroupSplit | FoldSplit, *, group: str | None
+    dataset: VolumeSlices, split: GroupSplit | FoldSplit, *, group: str | None
 ) -> dict[SliceEntry, Part | None]:
     used = sorted({entry.volume for entry in dataset.entries})
     groups = {number: dataset.volumes[number].group_by(group) for number in used}
@@ -85,7 +98,7 @@ def _parts_by_group(
     return {entry: by_volume[entry.volume] for entry in dataset.entries}
 
 
-def refuse_twins(dataset: NiftiSlices, parts: Mapping[int, Part]) -> None:
+def refuse_twins(dataset: VolumeSlices, parts: Mapping[int, Part]) -> None:
     """Checks that no two volumes of different parts are the same file under two names.
 
     Args:
@@ -108,7 +121,7 @@ def refuse_twins(dataset: NiftiSlices, parts: Mapping[int, Part]) -> None:
                 )
 
 
-def _parts_by_slab(dataset: NiftiSlices, split: SlabSplit, *, reach: int) -> dict[SliceEntry, Part | None]:
+def _parts_by_slab(dataset: VolumeSlices, split: SlabSplit, *, reach: int) -> dict[SliceEntry, Part | None]:
     grids = [volume.grid for volume in dataset.volumes]
     for grid in grids:
         if reach and split.gap_mm < reach * grid.slice_distance_mm - 1e-6:

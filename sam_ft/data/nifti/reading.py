@@ -138,7 +138,8 @@ def read_labels(path: Path, *, image_grid: SliceGrid) -> np.ndarray:
         ValueError: Not on `image_grid`, not integers, negative, or not finite.
     """
     label = open_volume(path)
-    refuse_other_grid(image_grid, grid_of(label, path=path, plane=image_grid.plane))
+    grid = grid_of(label, path=path, plane=image_grid.plane)
+    refuse_other_grid(image_grid, grid)
     voxels = read_voxels(label, path=path)
     if not np.issubdtype(voxels.dtype, np.integer):
         rounded = np.rint(voxels)
@@ -153,7 +154,7 @@ def read_labels(path: Path, *, image_grid: SliceGrid) -> np.ndarray:
     smallest, largest = int(voxels.min()), int(voxels.max())
     if smallest < 0:
         raise ValueError(f"Expected labels of 0 (background) and above in {path}, but got {smallest}.")
-    return np.ascontiguousarray(image_grid.to_canonical(voxels.astype(np.min_scalar_type(largest))))
+    return np.ascontiguousarray(grid.to_canonical(voxels.astype(np.min_scalar_type(largest))))
 
 
 def load_medical_image(path: str | Path, *, volume_index: int | None = None) -> np.ndarray:
