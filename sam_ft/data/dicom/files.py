@@ -7,22 +7,23 @@ import struct
 import warnings
 import zlib
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sam_ft.optional import require
 
-UNREADABLE = (
-    OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError, RuntimeError,
-    ArithmeticError, MemoryError, struct.error, zlib.error,
+_UNREADABLE = (
+    OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError,
+    RuntimeError, ArithmeticError, MemoryError, struct.error, zlib.error,
 )  # fmt: skip
-"""What pydicom raises where a file is damaged; its own errors are among these or come as `invalid_dicom`."""
 _NO_IMAGES = ("SEG", "SR", "KO", "PR", "REG", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD")
 _DIRECTORY = "1.2.840.10008.1.3.10"
 """Media Storage Directory: DICOMDIR, a table of contents."""
 _MAGIC_AT = 128
+_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -62,29 +63,27 @@ class DicomSeries:
         return f"{name} ({first.modality}, {len(self.files)} files such as {first.path})"
 
 
-def read_header(path: Path, *, tags: Sequence[str]) -> Any:
-    """The pydicom `Dataset` of a file with these elements alone, without its pixels.
+@contextmanager
+def reading(path: Path, expected: str) -> Iterator[None]:
+    """Turns what pydicom raises of a damaged file, at once or when a value is asked for, into a clear error.
 
     Raises:
-        ValueError: The file cannot be read; it is named.
+        ValueError: "Expected (what was expected) in (the file), but (the first line of the reason)."
         MissingPackageError: pydicom is not installed.
     """
-    return _read(path, specific_tags=list(tags), stop_before_pixels=True)
-
-
-def read_whole(path: Path) -> Any:
-    """The pydicom `Dataset` of a file; raises as `read_header`."""
-    return _read(path)
-
-
-def _read(path: Path, **options: Any) -> Any:
-    pydicom = require("pydicom", extra="dicom")
+    errors = require("pydicom.errors", extra="dicom")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that break the standard; the ones that are used are checked
-            return pydicom.dcmread(path, **options)
-    except (*UNREADABLE, pydicom.errors.InvalidDicomError) as err:
-        raise ValueError(f"Expected a DICOM file in {path}, but it cannot be read: {err}") from err
+            warnings.simplefilter("ignore")  # of values that break the standard; those that are used are checked
+            yield
+    except (*_UNREADABLE, errors.InvalidDicomError, errors.BytesLengthException) as err:
+        reason = next(iter(str(err).splitlines()), type(err).__name__)[:_LONGEST_REASON]
+        raise ValueError(f"Expected {expected} in {path}, but {reason.rstrip('.')}.") from err
+
+
+def read_header(path: Path, *, tags: Sequence[str]) -> Any:
+    """The pydicom `Dataset` of a file with these elements alone, without its pixels; within `reading`."""
+    return require("pydicom", extra="dicom").dcmread(path, specific_tags=list(tags), stop_before_pixels=True)
 
 
 def dicom_files(folder: Path) -> list[DicomFile]:
@@ -106,16 +105,14 @@ def dicom_file(path: Path) -> DicomFile | None:
         ValueError: The file cannot be read, or belongs to no series.
     """
     tags = ("SOPInstanceUID", "SeriesInstanceUID", "PatientID", "Modality", "SeriesNumber", "SeriesDescription")
-    header = read_header(path, tags=tags)
-    if header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
-        return None
-    instance, series, patient, modality, number, description = (_text(header, tag) for tag in tags)
-    if not series or not instance:
-        raise ValueError(f"Expected {path} to say its SeriesInstanceUID and SOPInstanceUID, but it does not.")
-    stat = path.stat()
-    return DicomFile(
-        path, stat.st_size, stat.st_mtime_ns, instance, series, patient, modality, number, description
-    )  # fmt: skip
+    with reading(path, "an image or label of a series"):
+        header, stat = read_header(path, tags=tags), path.stat()
+        if header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
+            return None
+        values = ["" if header.get(tag) is None else str(header.get(tag)).strip() for tag in tags]
+        if not values[0] or not values[1]:
+            raise ValueError("it does not say its SOPInstanceUID and SeriesInstanceUID")
+    return DicomFile(path, stat.st_size, stat.st_mtime_ns, *values)
 
 
 def series_of(files: Sequence[DicomFile]) -> list[DicomSeries]:
@@ -151,11 +148,3 @@ def _is_dicom(path: Path) -> bool:
         what = "empty" if not start else "no DICOM file (it has no DICM after 128 bytes)"
         raise ValueError(f"Expected a DICOM file in {path}, but it is {what}.")
     return False
-
-
-def _text(header: Any, tag: str) -> str:
-    try:
-        value = header.get(tag)
-    except UNREADABLE:
-        value = None
-    return "" if value is None else str(value).strip()

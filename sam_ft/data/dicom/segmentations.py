@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sam_ft.data.dicom.files import UNREADABLE, read_header
+from sam_ft.data.dicom.files import read_header, reading
 from sam_ft.data.dicom.geometry import Stack
 from sam_ft.data.dicom.slices import directions, expect_decoder, floats, group_of
 from sam_ft.data.dicom.volume import read_frames
@@ -42,16 +42,14 @@ class Segmentation:
         Raises:
             ValueError: No SEG object, one with fractions, or one that names no series.
         """
-        header = read_header(path, tags=_TAGS)
-        expect_decoder(header, path=path)
-        try:
+        with reading(path, "a DICOM SEG of type BINARY or LABELMAP"):
+            header = read_header(path, tags=_TAGS)
+            expect_decoder(header)
             kind = str(header.get("SegmentationType"))
             if header.get("Modality") != "SEG" or kind not in ("BINARY", "LABELMAP"):
                 raise ValueError(f"its modality is {header.get('Modality')} and its type {kind}")
             series = str(header.ReferencedSeriesSequence[0].SeriesInstanceUID)
             names = {int(one.SegmentNumber): str(one.get("SegmentLabel") or "") for one in header.SegmentSequence}
-        except UNREADABLE as err:
-            raise ValueError(f"Expected a DICOM SEG of type BINARY or LABELMAP in {path}, but {err}.") from err
         return cls(path, series, names)
 
 
@@ -69,20 +67,15 @@ class SegmentationLabels:
             ValueError: Pixels that cannot be decoded, a frame that is not on a slice of the series, or segments that
                 overlap; the file is named.
         """
-        header = read_header(self.path, tags=_TAGS)
         frames = read_frames(self.path)
         columns, rows, depth = self.stack.shape
-        if frames.shape[1:] != (rows, columns):
-            raise ValueError(
-                f"Expected {self.path} on the grid of its series {self.stack.slices[0].path.parent}, {rows} rows and "
-                f"{columns} columns, but got {frames.shape[1:]}."
-            )
         labels = np.zeros((depth, rows, columns), dtype=np.uint16)
-        try:
+        with reading(self.path, "labels on the grid of their series"):
+            header = read_header(self.path, tags=_TAGS)
+            if frames.shape[1:] != (rows, columns):
+                raise ValueError(f"the frames have {frames.shape[1:]} pixels and its slices {(rows, columns)}")
             for number, pixels in enumerate(frames):
                 self._paint(header, number, pixels, labels)
-        except UNREADABLE as err:
-            raise ValueError(f"Expected {self.path} on the slices of its series, but in frame {number} {err}.") from err
         smallest = labels.astype(np.min_scalar_type(int(labels.max())))
         return np.ascontiguousarray(image_grid.to_canonical(smallest.transpose(2, 1, 0)))
 
@@ -91,20 +84,20 @@ class SegmentationLabels:
         place = labels[self._slice_of(header, number)]
         inside = pixels != 0
         if (place[inside] != 0).any():
-            raise ValueError("segments overlap, of which a label volume can hold but one")
+            raise ValueError(f"the segment of frame {number} overlaps another one, and a label volume holds one alone")
         if str(header.SegmentationType) == "LABELMAP":
             place[inside] = pixels[inside]
             return
         segment = group_of(header, number, "SegmentIdentificationSequence")
         if segment is None:
-            raise ValueError("it is not said which segment it shows")
+            raise ValueError(f"frame {number} does not say which segment it shows")
         place[inside] = int(segment.ReferencedSegmentNumber)
 
     def _slice_of(self, header: Any, number: int) -> int:
         """The slice of the series that a frame lies on."""
         position = floats(group_of(header, number, "PlanePositionSequence"), "ImagePositionPatient", 3)
         if position is None:
-            raise ValueError("there is no ImagePositionPatient")
+            raise ValueError(f"frame {number} has no ImagePositionPatient")
         first = self.stack.slices[0]
         along_row, along_column = directions(group_of(header, number, "PlaneOrientationSequence"))
         spacing = floats(group_of(header, number, "PixelMeasuresSequence"), "PixelSpacing", 2)
@@ -112,11 +105,11 @@ class SegmentationLabels:
             along_column, first.along_column, atol=1e-3
         )
         if not is_same_plane or (spacing is not None and not np.allclose(spacing, first.spacing_mm, atol=1e-3)):
-            raise ValueError("rows and columns run or lie otherwise than those of the series")
+            raise ValueError(f"the rows and columns of frame {number} run or lie otherwise than those of the series")
         column, row, index = np.linalg.solve(self.stack.affine, np.append(position * _TO_RAS, 1.0))[:3]
         nearest = round(float(index))
         if max(abs(column), abs(row)) > _OFF_PIXELS or abs(index - nearest) > _OFF_SLICES:
-            raise ValueError(f"the first pixel lies at column {column:.3g}, row {row:.3g} of slice {index:.3g}")
+            raise ValueError(f"frame {number} begins at column {column:.3g}, row {row:.3g} of slice {index:.3g}")
         if not 0 <= nearest < len(self.stack.slices):
-            raise ValueError(f"the slice would be {nearest} of {len(self.stack.slices)}")
+            raise ValueError(f"frame {number} would be slice {nearest} of {len(self.stack.slices)}")
         return nearest

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sam_ft.data.dicom.files import UNREADABLE, DicomFile, DicomSeries, read_header
+from sam_ft.data.dicom.files import DicomFile, DicomSeries, read_header, reading
 from sam_ft.optional import require
 
 _TAGS = (
@@ -115,44 +115,38 @@ def directions(item: Any) -> tuple[np.ndarray, np.ndarray]:
     return along_row / lengths[0], along_column / lengths[1]
 
 
-def expect_decoder(header: Any, *, path: Path) -> None:
+def expect_decoder(header: Any) -> None:
     """Checks that the file's compression can be undone with the packages that are installed.
 
     Raises:
         ValueError: It cannot; the message says what helps.
     """
-    pixels = require("pydicom.pixels", extra="dicom")
-    syntax = header.file_meta.get("TransferSyntaxUID")
-    try:
-        missing = [] if syntax is None or not syntax.is_compressed else pixels.get_decoder(syntax).missing_dependencies
-        available = syntax is not None and (not syntax.is_compressed or pixels.get_decoder(syntax).is_available)
-    except UNREADABLE:
-        missing, available = [], False
-    if not available:
-        name = "no transfer syntax" if syntax is None else syntax.name
-        help_with = f" ({'; '.join(missing)})" if missing else ""
+    syntax = header.file_meta.TransferSyntaxUID
+    if not syntax.is_compressed:
+        return
+    decoder = require("pydicom.pixels", extra="dicom").get_decoder(syntax)
+    if not decoder.is_available:
         raise ValueError(
-            f"Expected pixels in {path} that can be decoded here, but they are {name}: install a decoder{help_with}, "
-            "or decompress the files, as dcmdjpeg or gdcmconv --raw do."
+            f"they are {syntax.name}, which cannot be decoded here: install a decoder "
+            f"({'; '.join(decoder.missing_dependencies)}), or decompress the files, as gdcmconv --raw does"
         )
 
 
 def _slices_in(file: DicomFile) -> list[DicomSlice]:
-    header = read_header(file.path, tags=_TAGS)
-    expect_decoder(header, path=file.path)
-    try:
+    with reading(file.path, "slices of a volume"):
+        header = read_header(file.path, tags=_TAGS)
+        expect_decoder(header)
         layout = _layout_of(header)
         count = int(header.get("NumberOfFrames") or 1)
         _expect_enough_bytes(header, layout, count, size_bytes=file.size_bytes)
-        if header.get("PerFrameFunctionalGroupsSequence"):
-            if len(header.PerFrameFunctionalGroupsSequence) != count or count < 1:
-                raise ValueError(f"it has {count} frames and places for {len(header.PerFrameFunctionalGroupsSequence)}")
-            return [_frame(header, file.path, layout, frame) for frame in range(count)]
-        if count > 1:
+        places = header.get("PerFrameFunctionalGroupsSequence")
+        if not places and count > 1:
             raise ValueError(f"it has {count} frames without a place for each (no enhanced multi-frame object)")
-        return [_slice(file.path, None, layout, geometry=header, measures=header, values=header, shown=header)]
-    except UNREADABLE as err:
-        raise ValueError(f"Expected a slice of a volume in {file.path}, but {err}.") from err
+        if not places:
+            return [_slice(file.path, None, layout, geometry=header, measures=header, values=header, shown=header)]
+        if len(places) != count:
+            raise ValueError(f"it has {count} frames and places for {len(places)}")
+        return [_frame(header, file.path, layout, frame) for frame in range(count)]
 
 
 def _frame(header: Any, path: Path, layout: PixelLayout, frame: int) -> DicomSlice:

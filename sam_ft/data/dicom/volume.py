@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import warnings
 from collections import defaultdict
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,12 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_ft.data.dicom.files import UNREADABLE, DicomFile, DicomSeries, read_whole
+from sam_ft.data.dicom.files import DicomFile, DicomSeries, reading
 from sam_ft.data.dicom.geometry import Stack, stack_of
 from sam_ft.data.dicom.slices import DicomSlice, slices_of
 from sam_ft.data.nifti.grid import SliceGrid
 from sam_ft.data.nifti.identity import FileIdentity
 from sam_ft.data.nifti.reading import Scaling
+from sam_ft.optional import require
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,13 +95,8 @@ def read_frames(path: Path) -> np.ndarray:
     Raises:
         ValueError: They cannot be decoded.
     """
-    dataset = read_whole(path)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # such as of trailing bytes
-            pixels = np.asarray(dataset.pixel_array)
-    except UNREADABLE as err:
-        raise ValueError(f"Expected pixels in {path}, but they cannot be decoded: {err}") from err
+    with reading(path, "pixels that can be decoded"):
+        pixels = np.asarray(require("pydicom", extra="dicom").dcmread(path).pixel_array)
     return pixels if pixels.ndim == 3 else pixels[None]
 
 

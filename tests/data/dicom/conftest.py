@@ -62,7 +62,7 @@ class DicomFiles:
         """A SEG object of frames (index into `series`, segment number, (rows, columns) bool or numbers)."""
         sources = [pydicom.dcmread(path) for path in series]
         first = sources[0]
-        seg = _new_file(SegmentationStorage, Modality="SEG", SeriesInstanceUID=generate_uid(), PatientID=first.PatientID)
+        seg = _new_file(SegmentationStorage, Modality="SEG", SeriesInstanceUID=generate_uid())
         pixels = np.stack([frame for _, _, frame in frames])
         if kind == "BINARY":
             seg.BitsAllocated = seg.BitsStored = 1

@@ -34,13 +34,9 @@ def values(folder: Path) -> np.ndarray:
 
 def tilted(angles: tuple[float, float, float], axes: str) -> np.ndarray:
     affine = np.eye(4)
-    directions = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}
-    for column, code in enumerate(axes):
-        row, sign = directions[code]
-        affine[:3, column] = np.eye(3)[row] * sign * (0.7, 1.1, 2.3)[column]
-        affine[row, row] *= 1
-    for column, code in enumerate(axes):
-        affine[:3, column] = np.eye(3)[directions[code][0]] * directions[code][1] * (0.7, 1.1, 2.3)[column]
+    for column, (code, spacing) in enumerate(zip(axes, (0.7, 1.1, 2.3), strict=True)):
+        row, sign = {"R": (0, 1), "L": (0, -1), "A": (1, 1), "P": (1, -1), "S": (2, 1), "I": (2, -1)}[code]
+        affine[:3, column] = np.eye(3)[row] * sign * spacing
     affine[:3, :3] = nibabel.eulerangles.euler2mat(*np.radians(angles)) @ affine[:3, :3]
     affine[:3, 3] = [11.0, -23.0, 47.0]
     return affine
@@ -121,7 +117,7 @@ def test_a_compression_that_nothing_installed_can_undo_is_named_with_what_helps(
         dataset.compress(RLELossless, generate_instance_uid=False)
         dataset.file_meta.TransferSyntaxUID = JPEGLSLossless
         dataset.save_as(path)
-    with pytest.raises(ValueError, match=r"\.dcm that can be decoded here, but they are JPEG-LS.*pylibjpeg"):
+    with pytest.raises(ValueError, match=r"003\.dcm, but they are JPEG-LS.*pylibjpeg"):
         volume_of(dicom.folder)
 
 
@@ -177,7 +173,7 @@ def element(place: int, **elements: Any) -> Any:
         (element(3, Rows=70), r"024.dcm, but its header claims 840 bytes"),
         (element(3, BitsStored=17), r"024.dcm, but it has 17 bits"),
         (element(3, NumberOfFrames=2, Rows=3), r"024.dcm, but it has 2 frames without a place for each"),
-        (element(3, SeriesInstanceUID=""), r"024.dcm to say its SeriesInstanceUID"),
+        (element(3, SeriesInstanceUID=""), r"024.dcm, but it does not say its"),
         (element(3, SeriesInstanceUID="1.2.3"), r"one series in .*ct, but got 2 series"),
     ],
 )
@@ -194,7 +190,7 @@ def test_pixels_that_are_missing_or_too_few_are_refused_when_they_are_read(dicom
     dataset.Comments = dataset.ImageComments = "x" * 400
     dataset.save_as(paths[1])
     volume = volume_of(dicom.folder)
-    with pytest.raises(ValueError, match=f"pixels in {paths[1]}, but they cannot be decoded"):
+    with pytest.raises(ValueError, match=f"pixels that can be decoded in {paths[1]}, but"):
         volume.read()
 
 
@@ -218,10 +214,11 @@ def test_a_copy_of_a_slice_is_named(dicom: Any) -> None:
         volume_of(dicom.folder)
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of pydicom
 def test_a_damaged_header_is_a_clear_error_or_still_the_same_series(dicom: Any) -> None:
     path = dicom.save_series("ct", VOXELS[..., :1])[0]
     content, random = path.read_bytes(), np.random.default_rng(0)
-    refused = 0
+    refused = unnamed = 0
     for _ in range(150):
         damaged = bytearray(content)
         for place in random.integers(128, len(content) - 100, 3):
@@ -230,9 +227,9 @@ def test_a_damaged_header_is_a_clear_error_or_still_the_same_series(dicom: Any) 
         try:
             values(dicom.folder)
         except ValueError as err:
-            refused += 1
-            assert str(path) in str(err) or str(dicom.folder) in str(err)
-    assert refused > 50
+            refused += str(dicom.folder) in str(err)
+            unnamed += str(dicom.folder) not in str(err)
+    assert refused > 50 and unnamed == 0
 
 
 def test_predictions_are_written_onto_the_grid_of_the_series(dicom: Any, tmp_path: Path) -> None:
