@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-import struct
 import warnings
-import zlib
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -13,17 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sam_ft.data.damaged import reading
 from sam_ft.optional import require
 
-_UNREADABLE = (
-    OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError,
-    RuntimeError, ArithmeticError, MemoryError, struct.error, zlib.error,
-)  # fmt: skip
 _NO_IMAGES = ("SEG", "SR", "KO", "PR", "REG", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD")
 _DIRECTORY = "1.2.840.10008.1.3.10"
 """Media Storage Directory: DICOMDIR, a table of contents."""
 _MAGIC_AT = 128
-_LONGEST_REASON = 200
 
 
 @dataclass(frozen=True)
@@ -64,25 +58,22 @@ class DicomSeries:
 
 
 @contextmanager
-def reading(path: Path, expected: str) -> Iterator[None]:
-    """Turns what pydicom raises of a damaged file, at once or when a value is asked for, into a clear error.
+def reading_dicom(path: Path, expected: str) -> Iterator[None]:
+    """`reading` with pydicom's errors, which come at once or when a value is asked for; without its warnings.
 
     Raises:
-        ValueError: "Expected (what was expected) in (the file), but (the first line of the reason)."
+        ValueError: As `reading`.
         MissingPackageError: pydicom is not installed.
     """
     errors = require("pydicom.errors", extra="dicom")
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of values that break the standard; those that are used are checked
-            yield
-    except (*_UNREADABLE, errors.InvalidDicomError, errors.BytesLengthException) as err:
-        reason = next(iter(str(err).splitlines()), type(err).__name__)[:_LONGEST_REASON]
-        raise ValueError(f"Expected {expected} in {path}, but {reason.rstrip('.')}.") from err
+    own = (errors.InvalidDicomError, errors.BytesLengthException)
+    with reading(path, expected, also=own), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of values that break the standard; those that are used are checked
+        yield
 
 
 def read_header(path: Path, *, tags: Sequence[str]) -> Any:
-    """The pydicom `Dataset` of a file with these elements alone, without its pixels; within `reading`."""
+    """The pydicom `Dataset` of a file with these elements alone, without its pixels; within `reading_dicom`."""
     return require("pydicom", extra="dicom").dcmread(path, specific_tags=list(tags), stop_before_pixels=True)
 
 
@@ -105,7 +96,7 @@ def dicom_file(path: Path) -> DicomFile | None:
         ValueError: The file cannot be read, or belongs to no series.
     """
     tags = ("SOPInstanceUID", "SeriesInstanceUID", "PatientID", "Modality", "SeriesNumber", "SeriesDescription")
-    with reading(path, "an image or label of a series"):
+    with reading_dicom(path, "an image or label of a series"):
         header, stat = read_header(path, tags=tags), path.stat()
         if header.file_meta.get("MediaStorageSOPClassUID") == _DIRECTORY:
             return None

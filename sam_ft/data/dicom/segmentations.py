@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sam_ft.data.dicom.files import read_header, reading
+from sam_ft.data.dicom.files import read_header, reading_dicom
 from sam_ft.data.dicom.geometry import Stack
 from sam_ft.data.dicom.slices import directions, expect_decoder, floats, group_of
 from sam_ft.data.dicom.volume import read_frames
@@ -42,7 +42,7 @@ class Segmentation:
         Raises:
             ValueError: No SEG object, one with fractions, or one that names no series.
         """
-        with reading(path, "a DICOM SEG of type BINARY or LABELMAP"):
+        with reading_dicom(path, "a DICOM SEG of type BINARY or LABELMAP"):
             header = read_header(path, tags=_TAGS)
             expect_decoder(header)
             kind = str(header.get("SegmentationType"))
@@ -70,7 +70,7 @@ class SegmentationLabels:
         frames = read_frames(self.path)
         columns, rows, depth = self.stack.shape
         labels = np.zeros((depth, rows, columns), dtype=np.uint16)
-        with reading(self.path, "labels on the grid of their series"):
+        with reading_dicom(self.path, "labels on the grid of their series"):
             header = read_header(self.path, tags=_TAGS)
             if frames.shape[1:] != (rows, columns):
                 raise ValueError(f"the frames have {frames.shape[1:]} pixels and its slices {(rows, columns)}")

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from sam_ft.data.dicom.files import DicomFile, DicomSeries, read_header, reading
+from sam_ft.data.dicom.files import DicomFile, DicomSeries, read_header, reading_dicom
 from sam_ft.optional import require
 
 _TAGS = (
@@ -133,7 +133,7 @@ def expect_decoder(header: Any) -> None:
 
 
 def _slices_in(file: DicomFile) -> list[DicomSlice]:
-    with reading(file.path, "slices of a volume"):
+    with reading_dicom(file.path, "slices of a volume"):
         header = read_header(file.path, tags=_TAGS)
         expect_decoder(header)
         layout = _layout_of(header)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_ft.data.dicom.files import DicomFile, DicomSeries, reading
+from sam_ft.data.dicom.files import DicomFile, DicomSeries, reading_dicom
 from sam_ft.data.dicom.geometry import Stack, stack_of
 from sam_ft.data.dicom.slices import DicomSlice, slices_of
 from sam_ft.data.nifti.grid import SliceGrid
@@ -95,7 +95,7 @@ def read_frames(path: Path) -> np.ndarray:
     Raises:
         ValueError: They cannot be decoded.
     """
-    with reading(path, "pixels that can be decoded"):
+    with reading_dicom(path, "pixels that can be decoded"):
         pixels = np.asarray(require("pydicom", extra="dicom").dcmread(path).pixel_array)
     return pixels if pixels.ndim == 3 else pixels[None]
 
