@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_DAMAGE = (
+_DAMAGE: tuple[type[Exception], ...] = (
     OSError, EOFError, ValueError, TypeError, KeyError, IndexError, AttributeError, NotImplementedError,
     RuntimeError, ArithmeticError, MemoryError, SyntaxError, struct.error, zlib.error,
 )  # fmt: skip

@@ -84,7 +84,7 @@ def _step(ordered: Sequence[DicomSlice], normal: np.ndarray) -> np.ndarray:
     _expect_no_double(ordered, distances)
     step = (ordered[-1].position - ordered[0].position) / (len(ordered) - 1)
     usual = float(np.median(distances))
-    for index in np.flatnonzero(distances > 1.5 * usual):
+    for index in np.flatnonzero(distances > 1.5 * usual).tolist():
         raise ValueError(
             f"Expected slices {usual:.4g} mm apart, but none lies in the {distances[index]:.4g} mm between "
             f"{ordered[index].path} and {ordered[index + 1].path}: slices are missing."
@@ -101,7 +101,7 @@ def _step(ordered: Sequence[DicomSlice], normal: np.ndarray) -> np.ndarray:
 
 
 def _expect_no_double(ordered: Sequence[DicomSlice], distances: np.ndarray) -> None:
-    for index in np.flatnonzero(distances < _SAME_PLACE_MM):
+    for index in np.flatnonzero(distances < _SAME_PLACE_MM).tolist():
         one, two = ordered[index], ordered[index + 1]
         raise ValueError(
             f"Expected one slice at each place, but {_named(one)} and {_named(two)} lie at the same one "
