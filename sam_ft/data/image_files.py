@@ -80,7 +80,10 @@ def image_size(path: Path) -> tuple[int, int]:
 def _decode(path: Path, *, as_indices: bool = False, unknown: Literal["pages", "channels"] = "pages") -> np.ndarray:
     """The file's pixels, all of its bits; those of a palette image as colours, or as the indices themselves."""
     if _needs_tifffile(path):
-        return open_tiff_image(path, unknown=unknown).picture(0)
+        found = open_tiff_image(path, unknown=unknown)
+        if unknown == "pages":
+            found.expect_shown_whole()
+        return found.picture(0)
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False)

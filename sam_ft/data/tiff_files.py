@@ -49,6 +49,19 @@ class TiffPictures:
         """(height, width) of a picture."""
         return self.shape[self.axes.index("Y")], self.shape[self.axes.index("X")]
 
+    def expect_shown_whole(self) -> None:
+        """Checks that nothing is left out where nobody chose channels: the last of two or four may be no alpha channel.
+
+        Raises:
+            ValueError: There are channels (C, not the samples S of colours), and not one or three.
+        """
+        count = self.shape[self.axes.index("C")] if "C" in self.axes else 1
+        if count not in (1, 3):
+            raise ValueError(
+                f"Expected a choice of the {count} channels in {self.path}, such as data.channels=[1] or [2,1,1], but "
+                "got none."
+            )
+
     def picture(self, index: int) -> np.ndarray:
         """(H, W) or (H, W, C) numbers as the file holds them; the last of `page_axes` runs fastest.
 

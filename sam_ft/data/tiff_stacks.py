@@ -66,6 +66,9 @@ class TiffStacks:
         self.pixels = PixelRule(**look)
         pairs = [pair for pair in pair_by_stem(images, labels) if stems is None or pair[0].stem in stems]
         self.stacks = tuple(_open_pair(image, label, axes=axes) for image, label in pairs)
+        if self.pixels.channels is None:
+            for image, _ in self.stacks:
+                image.expect_shown_whole()
         self._limits: dict[int, Limits] = {}
         places = [(stack, page) for stack, (image, _) in enumerate(self.stacks) for page in range(len(image))]
         self.entries = tuple(place for place in places if len(self._objects(*place)[1]))

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 
+from sam_ft.data.image_files import read_image
 from sam_ft.data.splits import GroupSplit
 from sam_ft.data.tiff_files import open_tiff
 from sam_ft.data.tiff_stacks import TiffStacks, tiff_stacks_splits
@@ -72,6 +73,18 @@ def test_channels_and_pages_are_told_apart_by_the_axes(
         assert np.array_equal(pictures.picture(index), page)
 
 
+@pytest.mark.parametrize("count", [2, 4])
+def test_no_channel_of_a_microscope_is_taken_for_an_alpha_channel(tmp_path: Path, count: int) -> None:
+    save(tmp_path, "a", np.stack([PAGES] * count, axis=1), imagej=True, metadata={"axes": "ZCYX"})
+    with pytest.raises(ValueError, match=f"choice of the {count} channels in .*images/a.tif"):
+        stacks(tmp_path)
+    assert stacks(tmp_path, channels=[2])[0].image.max() == 255
+    path = tmp_path / "one.tif"
+    tifffile.imwrite(path, np.stack([PAGES[0]] * count), imagej=True, metadata={"axes": "CYX"})
+    with pytest.raises(ValueError, match=f"choice of the {count} channels in .*one.tif"):
+        read_image(path)
+
+
 def test_pages_in_colour_are_read(tmp_path: Path) -> None:
     pages = np.random.default_rng(1).integers(0, 256, (4, 20, 24, 3)).astype(np.uint8)
     tifffile.imwrite(tmp_path / "a.tif", pages, photometric="rgb")
@@ -117,7 +130,7 @@ def test_pages_without_object_are_counted_in_a_warning(tmp_path: Path, caplog: p
         (PAGES, np.stack([LABELS] * 3, axis=-1), {}, r"labels/a.tif, but its shape is \(4, 20, 24, 3\)"),
         (PAGES, LABELS, {"axes": "ZCYX"}, r"images/a.tif, but its shape is \(4, 20, 24\) and its axes are ZCYX"),
         (PAGES, LABELS, {"axes": "ZYY"}, "data.axes says"),
-        (np.stack([PAGES] * 5, axis=1), LABELS, {"axes": "ZCYX"}, r"shape is \(20, 24, 5\).*data.channels"),
+        (np.stack([PAGES] * 5, axis=1), LABELS, {"axes": "ZCYX"}, r"choice of the 5 channels in .*a.tif"),
     ],
 )  # fmt: skip
 def test_stacks_that_do_not_fit_are_refused_by_name(
