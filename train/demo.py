@@ -22,8 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from sam_ft.charts import training_figure
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
-from sam_ft.data.nifti.parts import Reading
-from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.slices import NiftiSlices, VolumeSlices
 from sam_ft.data.splits import DataSplits
 from sam_ft.evaluation.measuring import Measurement, ShownCase, cases_to_show, measure, picture_row
 from sam_ft.evaluation.page import PROTOCOL, curves, versions
@@ -110,9 +109,9 @@ def configure(experiment: str, *overrides: str) -> DictConfig:
         return compose("fit", overrides=[f"experiment={experiment}", *overrides])
 
 
-def held_out(data: DataSplits) -> NiftiSlices:
+def held_out(data: DataSplits) -> VolumeSlices:
     """The slices that the demo measures on."""
-    if not isinstance(data.test, NiftiSlices):
+    if not isinstance(data.test, VolumeSlices):
         raise ValueError("Expected the demo's data to hold out a slab of slices for testing.")
     return data.test
 
@@ -120,7 +119,7 @@ def held_out(data: DataSplits) -> NiftiSlices:
 def all_slices(config: DictConfig) -> NiftiSlices:
     """Every slice of the demo's volume that holds an object, also those between the parts."""
     data = program.plain(config.data)
-    reading = {name: data[name] for name in Reading.__annotations__ if name != "slices"}
+    reading = {name: data[name] for name in ("axis", "window", "volume_index")}
     built = {name: instantiate(config.data[name]) for name in ("objects", "cache")}
     slices = NiftiSlices(data["images"], data["labels"], **reading | built)
     return slices.cropped() if config.data.crop else slices

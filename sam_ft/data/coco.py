@@ -6,6 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from sam_ft.checks import expect_whole_number
 from sam_ft.data.coco_annotations import CocoAnnotations, CocoImage, read_coco_annotations
 from sam_ft.data.folders import divided, expanded, listed
 from sam_ft.data.image_files import read_image
+from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.masks.rle import RunLengths, areas, decode, splits_of
 from sam_ft.types import Sample
@@ -35,6 +37,7 @@ class CocoSamples:
         categories: Names of the categories to take; None: all. Crowds of others are not ignored but background.
         min_area_px: Smaller objects are left out, as are polygons that hold no pixel's middle.
         names: The images to take, by `file_name`; None: all.
+        **look: How pixels are shown; see `PixelRule`.
 
     Attributes:
         images: Those with an annotation of the categories that is no crowd, in the order of the file; others are left
@@ -52,11 +55,13 @@ class CocoSamples:
         categories: Sequence[str] | None = None,
         min_area_px: int = 1,
         names: frozenset[str] | None = None,
+        **look: Unpack[Look],
     ) -> None:
         if not isinstance(annotations, CocoAnnotations):
             annotations = read_coco_annotations(Path(annotations))
         self.annotations = annotations
         self.folder = Path(images)
+        self.pixels = PixelRule(**look)
         self.min_area_px = expect_whole_number("min_area_px", min_area_px, least=1)
         self._is_wanted = np.isin(annotations.categories, _category_indices(annotations, categories))
         chosen = [i for i, image in enumerate(annotations.images) if names is None or image.file_name in names]
@@ -81,7 +86,7 @@ class CocoSamples:
     def __getitem__(self, index: int) -> Sample:
         described, position = self.images[index], self._chosen[index]
         path = self.folder / described.file_name
-        image = read_image(path)
+        image = read_image(path, self.pixels)
         if image.shape[:2] != described.size:
             raise ValueError(
                 f"Expected {path} (height, width) of {described.size}, as {self.annotations.path} says of image "
@@ -126,6 +131,7 @@ def coco_splits(
     images: str = "images",
     categories: Sequence[str] | None = None,
     min_area_px: int = 1,
+    **look: Unpack[Look],
 ) -> DataSplits:
     """`CocoSamples` in parts, as files say or by a rule.
 
@@ -137,6 +143,7 @@ def coco_splits(
         images: Folder of images below the root; {part} as above.
         categories: Names of the categories to take; None: all.
         min_area_px: Smaller objects are left out.
+        **look: How pixels are shown; see `PixelRule`.
 
     Raises:
         ValueError: A file is missing, or what `CocoSamples` raises.
@@ -145,7 +152,7 @@ def coco_splits(
 
     def read(described: Path | CocoAnnotations, part: str, names: frozenset[str] | None = None) -> CocoSamples:
         place = folder / images.replace(_PART, part)
-        return CocoSamples(described, place, categories=categories, min_area_px=min_area_px, names=names)
+        return CocoSamples(described, place, categories=categories, min_area_px=min_area_px, names=names, **look)
 
     if _PART not in annotations:
         everything = read_coco_annotations(folder / annotations)

@@ -3,57 +3,30 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from sam_ft.transforms import percentile_range, rescale
+from sam_ft.data.pixels import AS_IT_IS, PixelRule
+from sam_ft.data.tiff_files import TIFF_SUFFIXES, open_tiff_image
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp", ".npy")
-_STRETCHED_BETWEEN = (0.5, 99.5)
 _UNREADABLE = (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, Image.DecompressionBombError)
+_BITS_PER_SAMPLE = 258
+"""Tag of TIFF 6.0."""
+_COLOURS_OR_ALPHA = (2, 4, 6)
+"""Colour types of PNG with more than one channel."""
 
 
-def read_image(path: Path) -> np.ndarray:
-    """(H, W, 3) uint8 RGB; grey is repeated, a palette resolved, an alpha channel dropped.
-
-    Eight bits are taken as they are; anything deeper is scaled from the 0.5 to 99.5 percentiles of the image.
+def read_image(path: Path, rule: PixelRule = AS_IT_IS) -> np.ndarray:
+    """(H, W, 3) uint8 RGB; grey is repeated, a palette resolved; depth and channels are as the rule says.
 
     Raises:
-        ValueError: The file cannot be decoded, or is not one grey, RGB or RGBA image.
+        ValueError: The file cannot be decoded, or its channels are not those of the rule.
     """
-    pixels = _decode(path)
-    if pixels.ndim == 3 and pixels.shape[2] in (2, 4):
-        pixels = pixels[..., :-1]
-    if pixels.ndim == 3 and pixels.shape[2] == 1:
-        pixels = pixels[..., 0]
-    if pixels.ndim not in (2, 3) or (pixels.ndim == 3 and pixels.shape[2] != 3) or pixels.size == 0:
-        raise ValueError(f"Expected a grey, RGB or RGBA image in {path}, but its shape is {pixels.shape}.")
-    if pixels.dtype == bool:
-        pixels = pixels.astype(np.uint8) * 255
-    if pixels.dtype != np.uint8:
-        if not np.isfinite(pixels).any():
-            raise ValueError(f"Expected finite intensities in {path}, but got none.")
-        low, high = percentile_range(pixels)
-        pixels = rescale(pixels, low=low, high=high)
-    if pixels.ndim == 2:
-        pixels = np.repeat(pixels[..., None], 3, axis=-1)  # (H, W, 3)
-    return np.ascontiguousarray(pixels)
-
-
-def stretched(image: np.ndarray) -> np.ndarray:
-    """An image whose 0.5 and 99.5 percentiles, over all pixels and channels, are 0 and 255.
-
-    Of a dim picture the model sees otherwise nearly the same value everywhere; colours keep their proportions.
-
-    Args:
-        image: (H, W, 3) uint8.
-
-    Returns:
-        (H, W, 3) uint8; the image itself where both percentiles are one value.
-    """
-    low, high = np.percentile(image, _STRETCHED_BETWEEN)
-    return rescale(image, low=low, high=high) if high > low else image
+    unknown: Literal["pages", "channels"] = "pages" if rule.channels is None else "channels"
+    return rule.picture(_decode(path, unknown=unknown), path=path)
 
 
 def read_label_map(path: Path) -> np.ndarray:
@@ -62,7 +35,11 @@ def read_label_map(path: Path) -> np.ndarray:
     Raises:
         ValueError: The file cannot be decoded, holds colours, or values that are no integers of 0 and above.
     """
-    labels = _decode(path, as_indices=True)
+    return as_label_map(_decode(path, as_indices=True), path=path)
+
+
+def as_label_map(labels: np.ndarray, *, path: Path) -> np.ndarray:
+    """The pixels of a file as integers; raises as `read_label_map`."""
     if labels.ndim != 2:
         raise ValueError(f"Expected one channel of object numbers in {path}, but its shape is {labels.shape}.")
     if labels.dtype == bool:
@@ -76,12 +53,20 @@ def read_label_map(path: Path) -> np.ndarray:
     return labels
 
 
+def object_values(labels: np.ndarray, *, min_area_px: int) -> np.ndarray:
+    """(N,) the numbers of the objects in a label map that have at least this area."""
+    values, areas = np.unique(labels, return_counts=True)
+    return values[(values != 0) & (areas >= min_area_px)]
+
+
 def image_size(path: Path) -> tuple[int, int]:
     """(height, width) from the file's header; its pixels are not decoded.
 
     Raises:
         ValueError: The file cannot be read.
     """
+    if _needs_tifffile(path):
+        return open_tiff_image(path, unknown="channels").size
     try:
         if path.suffix.lower() == ".npy":
             height, width = np.load(path, mmap_mode="r", allow_pickle=False).shape[:2]
@@ -92,8 +77,13 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ValueError(f"Expected an image in {path}, but it cannot be decoded: {err}") from err
 
 
-def _decode(path: Path, *, as_indices: bool = False) -> np.ndarray:
-    """The file's pixels; those of a palette image as colours, or as the indices themselves."""
+def _decode(path: Path, *, as_indices: bool = False, unknown: Literal["pages", "channels"] = "pages") -> np.ndarray:
+    """The file's pixels, all of its bits; those of a palette image as colours, or as the indices themselves."""
+    if _needs_tifffile(path):
+        found = open_tiff_image(path, unknown=unknown)
+        if unknown == "pages":
+            found.expect_shown_whole()
+        return found.picture(0)
     try:
         if path.suffix.lower() == ".npy":
             return np.load(path, allow_pickle=False)
@@ -102,6 +92,39 @@ def _decode(path: Path, *, as_indices: bool = False) -> np.ndarray:
                 raise ValueError(f"it holds {getattr(image, 'n_frames', 1)} pages, expected one")
             if image.mode == "P" and not as_indices:
                 return np.array(image.convert("RGB"))
+            if image.format == "PNG" and _is_deep_png(path):
+                return _read_deep_png(path)
             return np.array(image.convert("RGB") if image.mode in ("CMYK", "YCbCr", "LAB", "HSV") else image)
     except _UNREADABLE as err:
         raise ValueError(f"Expected an image in {path}, but it cannot be decoded: {err}") from err
+
+
+def _needs_tifffile(path: Path) -> bool:
+    """Whether Pillow cannot read a TIFF file at all, not all of its pages, or not all of its bits."""
+    if path.suffix.lower() not in TIFF_SUFFIXES:
+        return False
+    try:
+        with Image.open(path) as image:
+            bits = getattr(image, "tag_v2", {}).get(_BITS_PER_SAMPLE, (8,))
+            return getattr(image, "n_frames", 1) > 1 or (len(bits) > 1 and max(bits) > 8)
+    except UnidentifiedImageError:
+        return True
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected an image in {path}, but it cannot be decoded: {err}") from err
+
+
+def _is_deep_png(path: Path) -> bool:
+    """Whether a PNG file has 16 bits in several channels, of which Pillow keeps 8 (PNG specification, 11.2.1)."""
+    with path.open("rb") as file:
+        header = file.read(26)
+    return header[24] == 16 and header[25] in _COLOURS_OR_ALPHA
+
+
+def _read_deep_png(path: Path) -> np.ndarray:
+    """(H, W, 3 or 4) uint16."""
+    import cv2  # comes with Albumentations
+
+    pixels = cv2.imdecode(np.fromfile(path, dtype=np.uint8), cv2.IMREAD_UNCHANGED)
+    if pixels is None or pixels.ndim != 3:
+        raise ValueError("its 16 bits cannot be decoded")
+    return pixels[..., [2, 1, 0, *range(3, pixels.shape[2])]]

@@ -6,12 +6,14 @@ import logging
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from sam_ft.data.folders import folder_splits, pair_by_stem, read_checked
-from sam_ft.data.image_files import read_image, stretched
+from sam_ft.data.image_files import object_values, read_image
+from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.types import Sample, blank_image
 
@@ -25,12 +27,12 @@ class ImageMaskFolder:
     16 bits; 255 objects do not fit into 8). Construction reads all label maps once; images are read when needed.
 
     Args:
-        images: Folder of images: grey, RGB or RGBA, any depth.
+        images: Folder of images, of any depth and number of channels.
         labels: Folder of label maps.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
-        stretch: Whether each image's brightness is stretched to the whole range; see `stretched`.
         stems: The files to take, by name without suffix; None: all.
+        **look: How pixels are shown; see `PixelRule`.
 
     Attributes:
         pairs: (image, label map) of each sample, by name; images in which no object remains are left out with a
@@ -48,14 +50,14 @@ class ImageMaskFolder:
         *,
         min_area_px: int = 1,
         class_name: str = "object",
-        stretch: bool = False,
         stems: frozenset[str] | None = None,
+        **look: Unpack[Look],
     ) -> None:
         if min_area_px < 1:
             raise ValueError(f"Expected `min_area_px` of 1 or more, but got {min_area_px}.")
         self.min_area_px = min_area_px
         self.class_name = class_name
-        self.stretch = stretch
+        self.pixels = PixelRule(**look)
         pairs = [pair for pair in pair_by_stem(images, labels) if stems is None or pair[0].stem in stems]
         self.pairs = tuple(pair for pair in pairs if len(self._object_values(read_checked(*pair))))
         if not self.pairs:
@@ -71,8 +73,8 @@ class ImageMaskFolder:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        image = read_image(self.pairs[index][0])
-        return replace(self.without_image(index), image=torch.from_numpy(stretched(image) if self.stretch else image))
+        image = read_image(self.pairs[index][0], self.pixels)
+        return replace(self.without_image(index), image=torch.from_numpy(image))
 
     def without_image(self, index: int) -> Sample:
         """The same sample with a blank image, so that the file need not be decoded."""
@@ -90,8 +92,7 @@ class ImageMaskFolder:
         return (self[index] for index in range(len(self)))
 
     def _object_values(self, labels: np.ndarray) -> np.ndarray:
-        values, areas = np.unique(labels, return_counts=True)
-        return values[(values != 0) & (areas >= self.min_area_px)]
+        return object_values(labels, min_area_px=self.min_area_px)
 
 
 def image_mask_splits(
@@ -102,7 +103,7 @@ def image_mask_splits(
     labels: str = "labels",
     min_area_px: int = 1,
     class_name: str = "object",
-    stretch: bool = False,
+    **look: Unpack[Look],
 ) -> DataSplits:
     """`ImageMaskFolder` in parts, as the folders say or by a rule.
 
@@ -116,7 +117,7 @@ def image_mask_splits(
         labels: Name of the folders of label maps.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
-        stretch: Whether each image's brightness is stretched to the whole range, for dim microscopy.
+        **look: How pixels are shown; see `PixelRule`.
 
     Raises:
         ValueError: Neither layout is found, or what `ImageMaskFolder` raises.
@@ -128,8 +129,8 @@ def image_mask_splits(
             folder / labels,
             min_area_px=min_area_px,
             class_name=class_name,
-            stretch=stretch,
             stems=stems,
+            **look,
         )
 
     return folder_splits(root, read, split=split, images=images, labels=labels)

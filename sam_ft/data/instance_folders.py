@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.folders import divided, expanded, listed, parts_in_folders
-from sam_ft.data.image_files import SUFFIXES, read_image, read_label_map, stretched
+from sam_ft.data.image_files import SUFFIXES, read_image, read_label_map
+from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.types import Sample
 
@@ -28,8 +30,8 @@ class InstanceMaskFolder:
         masks: Name of the folder of its masks.
         min_area_px: Smaller objects are left out, empty masks with them.
         class_name: What the objects are called.
-        stretch: Whether each image's brightness is stretched to the whole range; see `stretched`.
         names: The images to take, by the name of their folder; None: all.
+        **look: How pixels are shown; see `PixelRule`.
 
     Attributes:
         files: (image, its masks) of each sample, by name of the folder.
@@ -46,12 +48,12 @@ class InstanceMaskFolder:
         masks: str = "masks",
         min_area_px: int = 1,
         class_name: str = "object",
-        stretch: bool = False,
         names: frozenset[str] | None = None,
+        **look: Unpack[Look],
     ) -> None:
         self.min_area_px = expect_whole_number("min_area_px", min_area_px, least=1)
         self.class_name = class_name
-        self.stretch = stretch
+        self.pixels = PixelRule(**look)
         places = [place for place in _places(Path(folder), images, masks) if names is None or place.name in names]
         self.files = tuple((_one_image(place / images), _mask_files(place / masks)) for place in places)
         self._names = tuple(place.name for place in places)
@@ -61,12 +63,12 @@ class InstanceMaskFolder:
 
     def __getitem__(self, index: int) -> Sample:
         image_path, mask_paths = self.files[index]
-        image = read_image(image_path)
+        image = read_image(image_path, self.pixels)
         each = [_read_mask(path, image_path, size=image.shape[:2]) for path in mask_paths]
         large = [mask for mask in each if np.count_nonzero(mask) >= self.min_area_px]
         masks = np.stack(large) if large else np.zeros((0, *image.shape[:2]), dtype=np.bool_)  # (N, H, W)
         return Sample(
-            image=torch.from_numpy(stretched(image) if self.stretch else image),
+            image=torch.from_numpy(image),
             masks=torch.from_numpy(masks),
             class_names=(self.class_name,) * len(masks),
             name=self._names[index],
@@ -84,7 +86,7 @@ def instance_folders_splits(
     masks: str = "masks",
     min_area_px: int = 1,
     class_name: str = "object",
-    stretch: bool = False,
+    **look: Unpack[Look],
 ) -> DataSplits:
     """`InstanceMaskFolder` in parts: the folders train, val and, where there is one, test in the root, or by a rule.
 
@@ -95,7 +97,7 @@ def instance_folders_splits(
         masks: Name of the folder of its masks.
         min_area_px: Smaller objects are left out, empty masks with them.
         class_name: What the objects are called.
-        stretch: Whether each image's brightness is stretched to the whole range, for dim microscopy.
+        **look: How pixels are shown; see `PixelRule`.
 
     Raises:
         ValueError: What `InstanceMaskFolder` or the split raises.
@@ -108,8 +110,8 @@ def instance_folders_splits(
             masks=masks,
             min_area_px=min_area_px,
             class_name=class_name,
-            stretch=stretch,
             names=names,
+            **look,
         )
 
     folder = expanded(root)

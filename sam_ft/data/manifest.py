@@ -7,14 +7,14 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_args
+from typing import Unpack, get_args
 
-import numpy as np
 import torch
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.folders import divided, expanded, read_checked
-from sam_ft.data.image_files import read_image, stretched
+from sam_ft.data.image_files import object_values, read_image
+from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit, Part
 from sam_ft.types import Sample
 
@@ -76,16 +76,21 @@ class ManifestSamples:
         rows: What `read_manifest` returned, or some of it.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
-        stretch: Whether each image's brightness is stretched to the whole range; see `stretched`.
+        **look: How pixels are shown; see `PixelRule`.
     """
 
     def __init__(
-        self, rows: Sequence[ManifestRow], *, min_area_px: int = 1, class_name: str = "object", stretch: bool = False
+        self,
+        rows: Sequence[ManifestRow],
+        *,
+        min_area_px: int = 1,
+        class_name: str = "object",
+        **look: Unpack[Look],
     ) -> None:
         self.rows = tuple(rows)
         self.min_area_px = expect_whole_number("min_area_px", min_area_px, least=1)
         self.class_name = class_name
-        self.stretch = stretch
+        self.pixels = PixelRule(**look)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -93,11 +98,10 @@ class ManifestSamples:
     def __getitem__(self, index: int) -> Sample:
         row = self.rows[index]
         labels = read_checked(row.image, row.mask)
-        values, areas = np.unique(labels, return_counts=True)
-        values = values[(values != 0) & (areas >= self.min_area_px)]
-        image = read_image(row.image)
+        values = object_values(labels, min_area_px=self.min_area_px)
+        image = read_image(row.image, self.pixels)
         return Sample(
-            image=torch.from_numpy(stretched(image) if self.stretch else image),
+            image=torch.from_numpy(image),
             masks=torch.from_numpy(labels == values[:, None, None]),  # (N, H, W)
             class_names=(self.class_name,) * len(values),
             name=row.name,
@@ -114,7 +118,7 @@ def manifest_splits(
     columns: ManifestColumns = ManifestColumns(),
     min_area_px: int = 1,
     class_name: str = "object",
-    stretch: bool = False,
+    **look: Unpack[Look],
 ) -> DataSplits:
     """`ManifestSamples` in parts, as the table says or by a rule.
 
@@ -124,7 +128,7 @@ def manifest_splits(
         columns: What the columns are called.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
-        stretch: Whether each image's brightness is stretched to the whole range, for dim microscopy.
+        **look: How pixels are shown; see `PixelRule`.
 
     Raises:
         ValueError: What `read_manifest` or the split raises, or a table without rows to train or to validate on.
@@ -132,7 +136,7 @@ def manifest_splits(
     rows = read_manifest(expanded(path), columns)
 
     def samples(chosen: list[ManifestRow]) -> ManifestSamples:
-        return ManifestSamples(chosen, min_area_px=min_area_px, class_name=class_name, stretch=stretch)
+        return ManifestSamples(chosen, min_area_px=min_area_px, class_name=class_name, **look)
 
     if rows[0].part is None:
         groups = [row.group for row in rows]

@@ -11,10 +11,11 @@ from sam_ft.data.folders import expanded
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.json_files import read_json_object
 from sam_ft.data.label_names import label_names
-from sam_ft.data.nifti.cases import CaseFiles, VolumeFile
-from sam_ft.data.nifti.listed import View, listed_splits
+from sam_ft.data.nifti.cases import CaseFiles, VolumeFile, open_nifti_cases
 from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.parts import volume_splits
 from sam_ft.data.nifti.reading import num_time_points, open_volume
+from sam_ft.data.nifti.view import View
 from sam_ft.data.nnunet.description import numbered_names, path_inside
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 
@@ -26,9 +27,10 @@ def msd_splits(
     channels: Channel | Sequence[Channel] | None = None,
     group: str | None = None,
     objects: ObjectRule | None = None,
+    axis: str = "axial",
     **view: Unpack[View],
 ) -> DataSplits:
-    """A folder `TaskNN_NAME` in parts: `NiftiSlices` of the training cases, since the test cases have no labels.
+    """A folder `TaskNN_NAME` in parts: the slices of its training cases, since the test cases have no labels.
 
     Args:
         root: The task's folder; `~` and environment variables are expanded.
@@ -37,11 +39,12 @@ def msd_splits(
             three. They are the last axis of 4-D images.
         group: Which cases stay together, as of `nifti_splits`. None: each is its own.
         objects: What counts as an object; its classes are those of `dataset.json` where it names none.
-        **view: How volumes are cut and shown.
+        axis: Along which volumes are cut.
+        **view: How they are cut and shown.
 
     Raises:
         ValueError: A description that is not understood, a missing file or one outside the folder, an image with
-            another number of channels, or what `NiftiSlices` and the splits raise. The file is named.
+            another number of channels, or what `volume_splits` raises. The file is named.
 
     Source: M. Antonelli et al., "The Medical Segmentation Decathlon" (2022), and its archives.
     """
@@ -56,7 +59,8 @@ def msd_splits(
         for name, image, label in _training(content.get("training"), path)
     ]
     names = label_names(content.get("labels"), path=path)
-    return listed_splits(cases, objects=objects or ObjectRule(), names=names, split=split, group=group, **view)
+    volumes = open_nifti_cases(cases, plane=axis)
+    return volume_splits(volumes, split=split, group=group, objects=objects, names=names, **view)
 
 
 def _training(listed: object, path: Path) -> Iterator[tuple[str, Path, Path]]:

@@ -7,12 +7,14 @@ import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Unpack
 
 import numpy as np
 import torch
 
 from sam_ft.data.folders import expanded, folder_splits, pair_by_stem, read_checked
-from sam_ft.data.image_files import read_image, stretched
+from sam_ft.data.image_files import read_image
+from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.types import Sample, blank_image
 
@@ -93,11 +95,11 @@ class SemanticMaps:
     needed.
 
     Args:
-        images: Folder of images: grey, RGB or RGBA, any depth.
+        images: Folder of images, of any depth and number of channels.
         labels: Folder of label maps (PNG, TIFF, BMP or `.npy`) of the images' sizes.
         values: What the numbers in the label maps mean.
-        stretch: Whether each image's brightness is stretched to the whole range; see `stretched`.
         stems: The files to take, by name without suffix; None: all.
+        **look: How pixels are shown; see `PixelRule`.
 
     Attributes:
         class_names: The names of all classes, in their order.
@@ -113,11 +115,11 @@ class SemanticMaps:
         labels: str | Path,
         *,
         values: ClassValues,
-        stretch: bool = False,
         stems: frozenset[str] | None = None,
+        **look: Unpack[Look],
     ) -> None:
         self.values = values
-        self.stretch = stretch
+        self.pixels = PixelRule(**look)
         self.class_names = values.names
         self.pairs = [pair for pair in pair_by_stem(images, labels) if stems is None or pair[0].stem in stems]
         found = {name for pair in self.pairs for name in values.masks_of(read_checked(*pair))}
@@ -133,8 +135,8 @@ class SemanticMaps:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
-        image = read_image(self.pairs[index][0])
-        return replace(self.without_image(index), image=torch.from_numpy(stretched(image) if self.stretch else image))
+        image = read_image(self.pairs[index][0], self.pixels)
+        return replace(self.without_image(index), image=torch.from_numpy(image))
 
     def without_image(self, index: int) -> Sample:
         """The same sample with a blank image, so that the file need not be decoded."""
@@ -163,7 +165,7 @@ def semantic_maps_splits(
     labels: str = "labels",
     classes: Mapping[str, Values] | None = None,
     ignored: Values | None = None,
-    stretch: bool = False,
+    **look: Unpack[Look],
 ) -> DataSplits:
     """`SemanticMaps` in parts, as the folders say or by a rule; see `folder_splits`.
 
@@ -174,7 +176,7 @@ def semantic_maps_splits(
         labels: Name of the folders of label maps.
         classes: Name -> the number of the class, or several; None: as `ROOT/classes.json` says.
         ignored: Numbers of pixels whose class nobody knows; None: as `classes.json` says, or none.
-        stretch: Whether each image's brightness is stretched to the whole range, for dim microscopy.
+        **look: How pixels are shown; see `PixelRule`.
 
     Raises:
         ValueError: The classes are not understood, neither layout is found, or what `SemanticMaps` raises.
@@ -186,7 +188,7 @@ def semantic_maps_splits(
         values = ClassValues(classes, ignored=() if ignored is None else ignored)
 
     def read(folder: Path, stems: frozenset[str] | None) -> SemanticMaps:
-        return SemanticMaps(folder / images, folder / labels, values=values, stretch=stretch, stems=stems)
+        return SemanticMaps(folder / images, folder / labels, values=values, stems=stems, **look)
 
     return folder_splits(root, read, split=split, images=images, labels=labels)
 

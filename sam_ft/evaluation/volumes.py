@@ -9,14 +9,14 @@ import torch
 from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
-from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import expect_nifti_name, write_label_volume
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.evaluation.records import MaskRecord
 from sam_ft.types import PromptableModel
 
 
-def segment_with_boxes(model: PromptableModel, slices: NiftiSlices, path: str | Path, *, batch_size: int = 4) -> Path:
+def segment_with_boxes(model: PromptableModel, slices: VolumeSlices, path: str | Path, *, batch_size: int = 4) -> Path:
     """Predict every object of a volume's slices from the box around it, and write them on the volume's own grid.
 
     A voxel that several objects claim goes to the one whose logit is highest. Classes that are unions of others

@@ -58,6 +58,8 @@ DATA = {
     "phantoms": [],
     "brain": [],
     "nifti": NEEDED,
+    "dicom": NEEDED,
+    "tiff_stacks": ["data.root=a"],
     "image_mask": ["data.root=a"],
     "semantic_maps": ["data.root=a"],
     "coco": ["data.root=a", "data.annotations=b.json"],

@@ -27,6 +27,8 @@ def build(name: str, *overrides: str) -> DataSplits:
 def test_every_data_config_has_a_test() -> None:
     assert {path.stem for path in CONFIGS.glob("*.yaml")} == {
         "nifti",
+        "dicom",  # in dicom/test_config.py
+        "tiff_stacks",
         "image_mask",
         "semantic_maps",
         "synthetic",
@@ -105,6 +107,25 @@ def test_image_mask_config_reads_a_root(tmp_path: Path) -> None:
             Image.fromarray(pixels).save(tmp_path / part / kind / "a.png")
     splits = build("image_mask", f"root={tmp_path}", "class_name=cell")
     assert splits.test is not None and splits.test[0].class_names == ("cell",)
+
+
+def test_image_mask_config_shows_chosen_channels_in_a_range(tmp_path: Path) -> None:
+    for kind, pixels in (("images", np.full((4, 4, 5), 2000, np.uint16)), ("labels", np.ones((4, 4), np.uint8))):
+        (tmp_path / kind).mkdir()
+        for stem in "abc":
+            np.save(tmp_path / kind / f"{stem}.npy", pixels)
+    splits = build("image_mask", f"root={tmp_path}", "channels=[4,3,2]", "range=[0,4000]", "stretch=false")
+    assert splits.val[0].image.unique().tolist() == [128]
+
+
+def test_tiff_stacks_config_reads_a_root(tmp_path: Path) -> None:
+    tifffile = pytest.importorskip("tifffile")
+    for kind in ("images", "labels"):
+        (tmp_path / kind).mkdir()
+        for stem in "abc":
+            tifffile.imwrite(tmp_path / kind / f"{stem}.tif", np.ones((2, 8, 8), np.uint16), photometric="minisblack")
+    splits = build("tiff_stacks", f"root={tmp_path}", "axes=ZYX", "class_name=cell", "split.val=[b]", "range=[0,1]")
+    assert splits.val[1].name == "b_001" and splits.val[1].class_names == ("cell",) and splits.val[1].image.min() == 255
 
 
 def test_coco_config_reads_a_file_and_its_images(tmp_path: Path) -> None:
@@ -197,6 +218,8 @@ def test_configs_of_drawn_images_build(name: str) -> None:
     "name, missing",
     [
         ("nifti", {"images", "labels"}),
+        ("dicom", {"images", "labels"}),
+        ("tiff_stacks", {"root"}),
         ("image_mask", {"root"}),
         ("coco", {"root", "annotations"}),
         ("sa1b", {"root"}),

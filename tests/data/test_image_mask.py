@@ -7,8 +7,9 @@ import pytest
 import torch
 from PIL import Image
 
-from sam_ft.data.image_files import read_image, read_label_map, stretched
+from sam_ft.data.image_files import read_image, read_label_map
 from sam_ft.data.image_mask import ImageMaskFolder, image_mask_splits
+from sam_ft.data.pixels import stretched
 from sam_ft.data.splits import GroupSplit
 
 LABELS = np.zeros((6, 8), dtype=np.uint16)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sam_ft.data.msd import msd_splits
-from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.splits import GroupSplit
 
 MODALITIES = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
@@ -49,7 +49,7 @@ def write_task(nifti: Any, **changes: Any) -> Path:
 def test_sequences_are_chosen_by_name_and_classes_are_those_of_the_file(nifti: Any) -> None:
     root = write_task(nifti)
     splits = msd_splits(root, split=SPLIT, channels=["T1w", "t1gd", "T2w"])
-    assert isinstance(splits.train, NiftiSlices) and len(splits.train) == 4 and len(splits.val) == 2
+    assert isinstance(splits.train, VolumeSlices) and len(splits.train) == 4 and len(splits.val) == 2
     assert splits.train.class_names == tuple(LABELS.values())[1:]
     sample = splits.val[0]
     assert sample.name == "BRATS_002_axial_001" and sample.class_names == tuple(LABELS.values())[1:]

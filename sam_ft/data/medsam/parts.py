@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Unpack
 
@@ -16,10 +17,11 @@ from sam_ft.data.label_names import label_names_in
 from sam_ft.data.labelled_images import LabelledImages, groups_of_images, image_splits
 from sam_ft.data.medsam.archives import Archive, open_archives
 from sam_ft.data.medsam.images import NpyImage, NpzImage
-from sam_ft.data.nifti.arrays import spacing_of
-from sam_ft.data.nifti.cases import CaseFiles, VolumeFile
-from sam_ft.data.nifti.listed import View, listed_slices, listed_splits, share_of_images
+from sam_ft.data.medsam.volumes import open_archive_image, open_archive_label
+from sam_ft.data.nifti.cases import CaseFiles, LabelledVolume, VolumeFile, open_case
 from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.parts import volume_splits
+from sam_ft.data.nifti.view import View, share_of_images, volume_slices
 from sam_ft.data.splits import DataSplits, GroupSplit, SampleDataset, SlabSplit
 
 _SLICE_NUMBER = re.compile(r"-\d{3,}$")
@@ -35,11 +37,12 @@ def medsam_splits(
     split: GroupSplit | FoldSplit | SlabSplit,
     group: str | None = None,
     objects: ObjectRule | None = None,
+    axis: str = "axial",
     **view: Unpack[View],
 ) -> DataSplits:
     """A folder of `.npz` archives (also in folders inside), or of `imgs/*.npy` and `gts/*.npy`.
 
-    Archives of volumes are `NiftiSlices`, all else `LabelledImages`. `ROOT/train`, `ROOT/val` and, where there is one,
+    Archives of volumes are `VolumeSlices`, all else `LabelledImages`. `ROOT/train`, `ROOT/val` and, where there is one,
     `ROOT/test`: these folders are the parts and `split` is not used. A file `ROOT/labels.json`, such as
     `{"liver": 1, "spleen": 2}`, names the label values; else each is a class of its own. Boxes in archives are not
     read, since prompts are simulated from the labels.
@@ -51,8 +54,9 @@ def medsam_splits(
             in the path. None: an archive; of `.npy` files those whose names differ in the slice's number alone, which
             MedSAM writes at the end (`CT_Abd_0001-012.npy`).
         objects: What counts as an object.
-        **view: How volumes are cut and shown; without a window, images of 8 bits are shown as they are stored. Of
-            single images only `empty` is used and the others must not be given.
+        axis: Along which volumes are cut.
+        **view: How they are cut and shown; without a window, images of 8 bits are shown as they are stored. Of
+            single images only `empty` is used; the others and an axis must not be given.
 
     Raises:
         ValueError: Neither layout, a damaged file, shapes that do not belong to each other, Python objects instead of
@@ -65,26 +69,26 @@ def medsam_splits(
     seed = getattr(split, "seed", 0)
 
     def read(part: Path) -> SampleDataset:
-        volumes, images, shown = cases_in(part, group=group, view=view)
+        volumes, images, shown = cases_in(part, group=group, axis=axis, view=view)
         if volumes:
-            return listed_slices(volumes, objects=rule, names=names, seed=seed, **shown)
+            return volume_slices(volumes, objects=rule, names=names, seed=seed, **shown)
         dataset = LabelledImages(images, objects=rule, names=names, suited_augmentation=_AUGMENTATION)
-        return dataset.with_empty(share_of_images(view), seed=seed)
+        return dataset.with_empty(share_of_images(view, axis=axis), seed=seed)
 
     if parts := parts_in_folders(folder, read):
         return parts
-    volumes, images, shown = cases_in(folder, group=group, view=view)
+    volumes, images, shown = cases_in(folder, group=group, axis=axis, view=view)
     if volumes:
-        return listed_splits(volumes, objects=rule, names=names, split=split, group=group, **shown)
-    by_group, empty = groups_of_images(split), share_of_images(view)
+        return volume_splits(volumes, objects=rule, names=names, split=split, group=group, **shown)
+    by_group, empty = groups_of_images(split), share_of_images(view, axis=axis)
     return image_splits(
         images, objects=rule, names=names, split=by_group, empty=empty, suited_augmentation=_AUGMENTATION
     )
 
 
 def cases_in(
-    folder: Path, *, group: str | None, view: View
-) -> tuple[list[CaseFiles], list[NpzImage] | list[NpyImage], View]:
+    folder: Path, *, group: str | None, axis: str, view: View
+) -> tuple[list[LabelledVolume], list[NpzImage] | list[NpyImage], View]:
     """The volumes of a folder or its single images, one of which is empty, and how the volumes are shown.
 
     Raises:
@@ -102,19 +106,19 @@ def cases_in(
         return [], [_single(archive, group=group) for archive in archives], view
     if view.get("window") is None and all(archive.imgs.dtype == np.uint8 for archive in archives):
         view = {**view, "window": _AS_STORED}
-    return _volumes(archives), [], view
+    return _volumes(archives, axis=axis), [], view
 
 
-def _volumes(archives: Sequence[Archive]) -> list[CaseFiles]:
+def _volumes(archives: Sequence[Archive], *, axis: str) -> list[LabelledVolume]:
     """Grey volumes, or red, green and blue of each where any has colours."""
-    in_colour = any(archive.is_colour for archive in archives)
-    cases = []
+    num_images = 3 if any(archive.is_colour for archive in archives) else 1
+    open_image = partial(open_archive_image, plane=axis)
+    volumes = []
     for archive in archives:
-        spacing_of(archive.path)
-        channels = [number if archive.is_colour else None for number in (range(3) if in_colour else range(1))]
-        images = tuple(VolumeFile(archive.path / "imgs.npy", number) for number in channels)
-        cases.append(CaseFiles(archive.name, archive.name, images, archive.path / "gts.npy"))
-    return cases
+        images = tuple(VolumeFile(archive.path, n if archive.is_colour else None) for n in range(num_images))
+        case = CaseFiles(name=archive.name, group=archive.name, images=images, label=archive.path)
+        volumes.append(open_case(case, open_image=open_image, open_label=open_archive_label))
+    return volumes
 
 
 def _single(archive: Archive, *, group: str | None) -> NpzImage:

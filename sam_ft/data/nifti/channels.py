@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import TypeGuard
+from typing import Literal, TypeGuard
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.transforms import resolve_window
 
 Window = str | tuple[float, float]
+Resolved = tuple[float, float] | Literal["file"] | None
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class Channel:
     """One channel of a picture."""
 
     sequence: int = 0  # which image of the case
-    window: tuple[float, float] | None = None  # (level, width); None: percentiles of the volume
+    window: Resolved = None  # (level, width), or what the file asks for; None: percentiles of the volume
     offset: int = 0  # slices further along the axis; beyond the last one, the last one is shown
 
 
@@ -61,15 +62,21 @@ def with_neighbours(channels: Channels, distance: int) -> Channels:
     return replace(grey, offset=-distance), grey, replace(grey, offset=distance)
 
 
-def _three_windows(window: Window | Sequence[Window | None] | None) -> list[tuple[float, float] | None]:
+def _three_windows(window: Window | Sequence[Window | None] | None) -> list[Resolved]:
     if window is None or isinstance(window, str) or _is_pair(window):
-        return [None if window is None else resolve_window(window)] * 3
+        return [_resolved(window)] * 3
     if len(window) != 3 or not all(one is None or isinstance(one, str) or _is_pair(one) for one in window):
         raise ValueError(
-            "Expected `window` to be a name, a pair (level, width > 0) or three of these for red, green and blue, "
-            f"but got {list(window)}."
+            "Expected `window` to be a name, file, a pair (level, width > 0) or three of these for red, green and "
+            f"blue, but got {list(window)}."
         )
-    return [None if one is None else resolve_window(one) for one in window]
+    return [_resolved(one) for one in window]
+
+
+def _resolved(window: Window | None) -> Resolved:
+    if window is None:
+        return None
+    return "file" if window == "file" else resolve_window(window)
 
 
 def _is_pair(window: object) -> TypeGuard[tuple[float, float]]:

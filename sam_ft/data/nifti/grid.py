@@ -57,6 +57,11 @@ class SliceGrid:
         spacing = nibabel.affines.voxel_sizes(self.affine)[self._orientation[:, 0].argsort()]
         return float(spacing[0]), float(spacing[1]), float(spacing[2])
 
+    @cached_property
+    def canonical_affine(self) -> np.ndarray:
+        """(4, 4) indices of the volume in RAS+ orientation to mm."""
+        return np.asarray(self.affine @ orientations.inv_ornt_aff(self._orientation, self.shape))
+
     @property
     def num_slices(self) -> int:
         """Slices along the plane's axis."""
@@ -172,18 +177,20 @@ def refuse_other_grid(
 ) -> None:
     """Checks that a label, or another sequence of the same case, lies on an image's grid, voxel by voxel.
 
+    In which order and direction the files store the axes makes no difference.
+
     Raises:
         ValueError: Another shape, or corner voxels further apart than `tolerance_voxels` of the image's voxels;
             the message says by how much and names both orientations.
     """
-    if image.shape != other.shape:
+    if image.canonical_shape != other.canonical_shape:
         raise ValueError(
             f"Expected {other.path} on the grid of its image {image.path}, but the shapes differ: "
-            f"{what} {other.shape}, image {image.shape}. Resample the {what} to the image."
+            f"{what} {other.canonical_shape}, image {image.canonical_shape}. Resample the {what} to the image."
         )
-    ends = [(0, length - 1) for length in image.shape]
+    ends = [(0, length - 1) for length in image.canonical_shape]
     corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)  # (8, 3)
-    other_in_image = np.linalg.solve(image.affine, other.affine)
+    other_in_image = np.linalg.solve(image.canonical_affine, other.canonical_affine)
     distance = float(np.abs(nibabel.affines.apply_affine(other_in_image, corners) - corners).max())
     if not distance <= tolerance_voxels:
         axes = ["".join(nibabel.aff2axcodes(grid.affine)) for grid in (image, other)]

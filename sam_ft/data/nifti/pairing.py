@@ -6,7 +6,7 @@ import glob
 import os
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -40,13 +40,18 @@ class Pairing:
     lone_labels: tuple[Path, ...]
 
 
-def pair_files(images: str, labels: str) -> Pairing:
+def pair_files(images: str, labels: str, *, image_folders: bool = False) -> Pairing:
     """Pairs the files of two glob patterns.
 
     Two patterns with equally many wildcards pair files for which all wildcards matched the same text
     (`*/image.nii.gz` with `*/label.nii.gz`, `images/*.nii.gz` with `labels/*.nii.gz`). Where the numbers differ,
     the wildcards of the folders decide (`*/image.nii.gz` with `*/label_*.nii.gz`). Files are never paired by
     their order. `~` and environment variables are expanded; `**` matches any depth.
+
+    Args:
+        images: Pattern of the images.
+        labels: Pattern of the labels.
+        image_folders: Whether an image is a folder of files.
 
     Returns:
         Pairs in the order of their images' paths; what to do about lone files is the caller's decision.
@@ -56,14 +61,18 @@ def pair_files(images: str, labels: str) -> Pairing:
     """
     image_pattern, label_pattern = _expand(images), _expand(labels)
     by_folder = _num_wildcards(image_pattern) != _num_wildcards(label_pattern)
-    folders = Path(image_pattern).parent.as_posix(), Path(label_pattern).parent.as_posix()
-    if by_folder and _num_wildcards(folders[0]) != _num_wildcards(folders[1]):
+    image_place = image_pattern if image_folders else Path(image_pattern).parent.as_posix()
+    num_kept = _num_wildcards(image_place)
+    if by_folder and num_kept != _num_wildcards(Path(label_pattern).parent.as_posix()):
         raise ValueError(
             "Expected `images` and `labels` with equally many wildcards, at least in their folders, "
             f"but got {images!r} and {labels!r}."
         )
-    found_images = _match(image_pattern, what="images", by_folder=by_folder)
-    found_labels = _match(label_pattern, what="labels", by_folder=by_folder)
+    kept = num_kept if by_folder else None
+    found_images = _match(
+        image_pattern, what="images", kept=kept, is_wanted=Path.is_dir if image_folders else Path.is_file
+    )
+    found_labels = _match(label_pattern, what="labels", kept=kept)
     _refuse_double(found_images, found_labels)
     pairs = [Pair(paths[0], found_labels[key][0], key) for key, paths in found_images.items() if key in found_labels]
     for pair in pairs:
@@ -91,18 +100,20 @@ def _num_wildcards(pattern: str) -> int:
     return len(_WILDCARD.findall(pattern))
 
 
-def _match(pattern: str, *, what: str, by_folder: bool) -> dict[Key, list[Path]]:
-    """What the wildcards matched -> the files, in the order of their paths."""
+def _match(
+    pattern: str, *, what: str, kept: int | None, is_wanted: Callable[[Path], bool] = Path.is_file
+) -> dict[Key, list[Path]]:
+    """What the first `kept` wildcards (None: all) matched -> the files, in the order of their paths."""
     expression = _expression(pattern)
-    num_kept = _num_wildcards(Path(pattern).parent.as_posix()) if by_folder else None
     found: dict[Key, list[Path]] = defaultdict(list)
     for path in sorted(glob.glob(pattern, recursive=True)):
         match = expression.fullmatch(Path(path).as_posix())
-        if match is not None and os.path.isfile(path):
-            found[match.groups()[:num_kept]].append(Path(path))
+        if match is not None and is_wanted(Path(path)):
+            found[match.groups()[:kept]].append(Path(path))
     if not found:
+        kind = "file" if is_wanted is Path.is_file else "folder"
         hint = " An environment variable in it is not set." if "$" in pattern else ""
-        raise ValueError(f"Expected `{what}` to match at least one file, but nothing matches {pattern!r}.{hint}")
+        raise ValueError(f"Expected `{what}` to match at least one {kind}, but nothing matches {pattern!r}.{hint}")
     return found
 
 

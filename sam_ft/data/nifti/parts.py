@@ -1,61 +1,21 @@
-"""`NiftiSlices` in training, validation and test parts that share no patient."""
+"""Slices of volumes in training, validation and test parts that share no patient."""
 
 from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import replace
 from pathlib import Path
-from typing import Literal, TypedDict, Unpack
+from typing import Unpack
 
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.label_names import LabelNames, label_names_in
-from sam_ft.data.nifti.cases import LabelledVolume
-from sam_ft.data.nifti.channels import Window
+from sam_ft.data.nifti.cases import LabelledVolume, open_cases
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.pairing import folder_of
-from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.slices import NiftiSlices, SliceEntry
+from sam_ft.data.nifti.slices import SliceEntry, VolumeSlices
+from sam_ft.data.nifti.view import View, volume_slices
 from sam_ft.data.splits import DataSplits, GroupRule, GroupSplit, Part, SlabSplit
-
-
-class Reading(TypedDict, total=False):
-    """The keywords of `NiftiSlices` that a configuration sets."""
-
-    axis: str
-    objects: ObjectRule | None
-    window: Window | Sequence[Window | None] | None
-    slices: tuple[float, float] | None
-    volume_index: int | None
-    cache: SliceCache | None
-
-
-@dataclass(frozen=True)
-class SliceChoice:
-    """Which slices there are beside those with objects, and what is seen of each.
-
-    Args:
-        crop: "foreground" for `NiftiSlices.cropped`; None: whole slices.
-        neighbours: Distance for `NiftiSlices.with_neighbours`; None: no neighbours.
-        empty: Share for `NiftiSlices.with_empty`.
-
-    Raises:
-        ValueError: An unknown `crop`.
-    """
-
-    crop: Literal["foreground"] | None = None
-    neighbours: int | None = None
-    empty: float = 0.0
-
-    def __post_init__(self) -> None:
-        if self.crop not in (None, "foreground"):
-            raise ValueError(f'Expected `crop` to be "foreground" or null, but got {self.crop!r}.')
-
-    def of(self, dataset: NiftiSlices, *, seed: int) -> NiftiSlices:
-        """The data set with these slices; the seed draws those without object."""
-        dataset = dataset.with_empty(self.empty, seed=seed) if self.empty else dataset
-        dataset = dataset.cropped() if self.crop else dataset
-        return dataset.with_neighbours(self.neighbours) if self.neighbours is not None else dataset
 
 
 def nifti_splits(
@@ -64,12 +24,12 @@ def nifti_splits(
     *,
     split: GroupSplit | FoldSplit | SlabSplit,
     group: str | None = None,
-    crop: Literal["foreground"] | None = None,
-    neighbours: int | None = None,
-    empty: float = 0.0,
-    **reading: Unpack[Reading],
+    axis: str = "axial",
+    objects: ObjectRule | None = None,
+    volume_index: int | None = None,
+    **view: Unpack[View],
 ) -> DataSplits:
-    """`NiftiSlices` in parts: by whole groups of volumes, or along the axis of each (`SlabSplit`).
+    """The slices of `NiftiSlices` in parts: by whole groups of volumes, or along the axis of each (`SlabSplit`).
 
     Args:
         images: Glob pattern of the images, or three.
@@ -79,40 +39,56 @@ def nifti_splits(
         group: Which volumes stay together (one patient's sessions): those for which the first parentheses of this
             regular expression match the same text in the image's path, such as `"(sub-[0-9]+)"`. None: those for
             which the first wildcard matched the same text.
-        crop: "foreground" for `NiftiSlices.cropped`; None: whole slices.
-        neighbours: Distance for `NiftiSlices.with_neighbours`; None: no neighbours.
-        empty: Share for `NiftiSlices.with_empty`, drawn by the seed of the split.
-        **reading: As of `NiftiSlices`.
+        axis: As of `NiftiSlices`, and so are the next two.
+        objects: What counts as an object.
+        volume_index: Which volume of 4-D images.
+        **view: How volumes are cut and shown.
 
     Raises:
-        ValueError: As `NiftiSlices` and the splits do, an unknown `crop`, a part without slices, one image in
-            two parts, a label value that `labels.json` does not name, a `group` with slabs, or neighbours that reach
-            from one slab into another.
+        ValueError: As `NiftiSlices` and `volume_splits`.
     """
-    choice = SliceChoice(crop, neighbours, empty)
     names = label_names_in(folder_of(labels))
-    if names is not None:
-        reading["objects"] = names.rule(reading.get("objects") or ObjectRule())
-    dataset = NiftiSlices(images, labels, **reading)
-    expect_named(dataset, names)
-    dataset = choice.of(dataset, seed=getattr(split, "seed", 0))
-    return divided_slices(dataset, split, group=group, reach=neighbours or 0)
+    volumes = open_cases(images, labels, plane=axis, volume_index=volume_index)
+    return volume_splits(volumes, split=split, group=group, objects=objects, names=names, **view)
 
 
-def divided_slices(
-    dataset: NiftiSlices, split: GroupRule | SlabSplit, *, group: str | None = None, reach: int = 0
+def volume_splits(
+    volumes: Sequence[LabelledVolume],
+    test: Sequence[LabelledVolume] = (),
+    *,
+    split: GroupRule | SlabSplit,
+    group: str | None = None,
+    objects: ObjectRule | None = None,
+    names: LabelNames | None = None,
+    **view: Unpack[View],
 ) -> DataSplits:
-    """The parts of a data set.
+    """`volume_slices` in parts.
 
     Args:
-        dataset: All slices.
-        split: Which volumes or slices belong to which part.
-        group: Which volumes stay together, as of `nifti_splits`.
-        reach: How many slices away a sample's neighbours are.
+        volumes: What the split divides.
+        test: Volumes that are the test part; none: what the split says.
+        split: Which volumes or slices belong to which part; its seed, if it has one, draws slices without object too.
+        group: Which volumes stay together: a regular expression, see `LabelledVolume.group_by`; None: their groups.
+        objects: What counts as an object.
+        names: What the label values mean.
+        **view: How volumes are cut and shown.
 
     Raises:
-        ValueError: As `nifti_splits`.
+        ValueError: As `volume_slices` and the splits do, a part without slices, one image in two parts, a `group` with
+            slabs, or neighbours that reach from one slab into another.
     """
+    seed = getattr(split, "seed", 0)
+    dataset = volume_slices(volumes, objects=objects, names=names, seed=seed, **view)
+    parts = _divided(dataset, split, group=group, reach=view.get("neighbours") or 0)
+    if not test:
+        return parts
+    held_out = volume_slices(test, objects=objects, names=names, seed=seed, **view)
+    refuse_twins([*((volume, "train") for volume in volumes), *((volume, "test") for volume in test)])
+    return replace(parts, test=held_out)
+
+
+def _divided(dataset: VolumeSlices, split: GroupRule | SlabSplit, *, group: str | None, reach: int) -> DataSplits:
+    """The parts of a data set, of which each sample reaches so many slices away."""
     if isinstance(split, SlabSplit):
         if group is not None:
             raise ValueError(f"Expected group=null with slabs, which split every volume, but got {group!r}.")
@@ -121,25 +97,13 @@ def divided_slices(
         parts = _parts_by_group(dataset, split, group=group)
         has_test = "test" in parts.values()
 
-    def part(name: Part) -> NiftiSlices:
+    def part(name: Part) -> VolumeSlices:
         return dataset.only(lambda entry: parts[entry] == name)
 
     return DataSplits(train=part("train"), val=part("val"), test=part("test") if has_test else None)
 
 
-def expect_named(dataset: NiftiSlices, names: LabelNames | None) -> None:
-    """Refuse label values without a name, where there are names.
-
-    Raises:
-        ValueError: There are some; the label's file is named.
-    """
-    if names is None:
-        return
-    for path, values in dataset.label_values():
-        names.expect_known(values, where=path)
-
-
-def _parts_by_group(dataset: NiftiSlices, split: GroupRule, *, group: str | None) -> dict[SliceEntry, Part | None]:
+def _parts_by_group(dataset: VolumeSlices, split: GroupRule, *, group: str | None) -> dict[SliceEntry, Part | None]:
     used = sorted({entry.volume for entry in dataset.entries})
     groups = {number: dataset.volumes[number].group_by(group) for number in used}
     parts = split.assign(list(groups.values()))
@@ -167,7 +131,7 @@ def refuse_twins(volumes: Iterable[tuple[LabelledVolume, Part]]) -> None:
                 )
 
 
-def _parts_by_slab(dataset: NiftiSlices, split: SlabSplit, *, reach: int) -> dict[SliceEntry, Part | None]:
+def _parts_by_slab(dataset: VolumeSlices, split: SlabSplit, *, reach: int) -> dict[SliceEntry, Part | None]:
     grids = [volume.grid for volume in dataset.volumes]
     for grid in grids:
         if reach and split.gap_mm < reach * grid.slice_distance_mm - 1e-6:

@@ -16,7 +16,6 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from nibabel.volumeutils import apply_read_scaling
 
-from sam_ft.data.nifti.arrays import is_array_path, open_array
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import refuse_claims_beyond_the_file, why_unreadable
 from sam_ft.data.nifti.inflating import inflate
@@ -26,13 +25,18 @@ _UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, z
 
 
 def open_volume(path: Path) -> SpatialImage:
-    """The file's header and a promise of its voxels, which are not read; of a NIfTI file or of an array in an archive.
+    """The file's header and a promise of its voxels, which are not read.
 
     Raises:
         ValueError: Missing, not an image that nibabel knows, an affine that cannot be inverted, or a header that
             claims more voxels than the file can hold.
     """
-    image: Any = open_array(path) if is_array_path(path) else _open_file(path)
+    if not path.is_file():
+        raise ValueError(f"Expected a volume at {path}, but there is no such file.")
+    try:
+        image: Any = nibabel.load(path)
+    except _UNREADABLE as err:
+        raise ValueError(f"Expected a NIfTI volume in {path}, but {why_unreadable(path, err)}.") from err
     affine = getattr(image, "affine", None)
     if affine is None or not np.isfinite(affine).all() or np.linalg.matrix_rank(affine[:3, :3]) < 3:
         raise ValueError(f"Expected {path} to have an affine that can be inverted, but got {affine}.")
@@ -42,15 +46,6 @@ def open_volume(path: Path) -> SpatialImage:
         raise ValueError(f"Expected at least one voxel in {path}, but its shape is {image.shape}.")
     refuse_claims_beyond_the_file(image, path=path)
     return image
-
-
-def _open_file(path: Path) -> Any:
-    if not path.is_file():
-        raise ValueError(f"Expected a volume at {path}, but there is no such file.")
-    try:
-        return nibabel.load(path)
-    except _UNREADABLE as err:
-        raise ValueError(f"Expected a NIfTI volume in {path}, but {why_unreadable(path, err)}.") from err
 
 
 def num_time_points(image: SpatialImage) -> int:
@@ -143,8 +138,13 @@ def read_labels(path: Path, *, image_grid: SliceGrid) -> np.ndarray:
         ValueError: Not on `image_grid`, not integers, negative, or not finite.
     """
     label = open_volume(path)
-    refuse_other_grid(image_grid, grid_of(label, path=path, plane=image_grid.plane))
-    voxels = read_voxels(label, path=path)
+    grid = grid_of(label, path=path, plane=image_grid.plane)
+    refuse_other_grid(image_grid, grid)
+    return np.ascontiguousarray(grid.to_canonical(as_integer_labels(read_voxels(label, path=path), path=path)))
+
+
+def as_integer_labels(voxels: np.ndarray, *, path: Path) -> np.ndarray:
+    """The voxels of a label volume as the smallest integer type that holds them; raises as `read_labels`."""
     if not np.issubdtype(voxels.dtype, np.integer):
         rounded = np.rint(voxels)
         with np.errstate(invalid="ignore"):
@@ -158,7 +158,7 @@ def read_labels(path: Path, *, image_grid: SliceGrid) -> np.ndarray:
     smallest, largest = int(voxels.min()), int(voxels.max())
     if smallest < 0:
         raise ValueError(f"Expected labels of 0 (background) and above in {path}, but got {smallest}.")
-    return np.ascontiguousarray(image_grid.to_canonical(voxels.astype(np.min_scalar_type(largest))))
+    return voxels.astype(np.min_scalar_type(largest))
 
 
 def load_medical_image(path: str | Path, *, volume_index: int | None = None) -> np.ndarray:

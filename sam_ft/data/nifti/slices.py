@@ -1,4 +1,4 @@
-"""`NiftiSlices`: slices of paired image and label volumes as samples."""
+"""`VolumeSlices`: slices of image and label volumes as samples; `NiftiSlices`: those of paired NIfTI files."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Self
 
 import numpy as np
 import torch
 
+from sam_ft.data.label_names import LabelNames
 from sam_ft.data.nifti.cases import LabelledVolume, open_cases
 from sam_ft.data.nifti.channels import Channel, Channels, Window, channels_of, with_neighbours
 from sam_ft.data.nifti.margin import without_margin
@@ -31,85 +32,53 @@ class SliceEntry:
     index: int
 
 
-class NiftiSlices:
-    """The slices of NIfTI volumes that hold an object.
+class VolumeSlices:
+    """The slices of labelled volumes that hold an object.
 
-    Images and labels are paired by `pair_files`. Volumes are turned to RAS+, cut along `axis`, shown by the
-    convention in `grid`, and given square pixels (`Sample.pixel_mm` says how large). Construction reads every
-    label once (in a later run from the cache) and no image; a volume is decoded when one of its slices is first
-    needed, and a sample holds exactly what nibabel reads from the whole file.
+    Volumes are turned to RAS+, cut along an axis, shown by the convention in `grid`, and given square pixels
+    (`Sample.pixel_mm` says how large). Construction reads every label once (in a later run from the cache) and no
+    image; a volume is decoded when one of its slices is first needed.
 
     Args:
-        images: Glob pattern of the images, such as `"data/*/image.nii.gz"`, or three patterns, whose images become
-            red, green and blue (T1, T2, FLAIR) and must lie on one grid.
-        labels: Glob pattern of the labels, such as `"data/*/label.nii.gz"`.
-        axis: "axial", "coronal" or "sagittal".
+        volumes: Images with their labels, cut along one axis.
+        channels: What red, green and blue show.
         objects: What counts as an object; None: every label value, from 10 pixels on.
-        window: A CT window by name (`sam_ft.transforms.CT_WINDOWS`) or as (level, width) in HU. None: the 0.5 to
-            99.5 percentiles of each volume's foreground, as for MR. A list of three of these: one for each channel.
+        names: What the label values mean; classes that `objects` does not name are these. None: each a class.
         slices: Which slices of each volume: two fractions of the axis such as (0.2, 0.8), or two indices such as
             (40, 90), the second one excluded. None: all.
-        volume_index: Which volume of 4-D images. None: a labelled 4-D image is an error, and one without a label
-            is left out with a warning, since no 3-D label can belong to it.
         cache: Where decoded volumes are kept and how many; None: `SliceCache()`.
 
     Attributes:
-        volumes: The labelled volumes.
         entries: Where each sample comes from.
         suited_augmentation: The preset of `sam_ft.data.augment` for slices.
 
     Raises:
-        ValueError: A file without partner or with several, a label or sequence on another grid than its image, a
-            label not of integers, an unknown axis or window, or no object in any slice.
+        ValueError: A label on another grid than its image or not of integers, a file that has no window where its own
+            is asked for, a label value that `names` does not know, or no object in any slice.
     """
 
     suited_augmentation = "medical"
 
     def __init__(
         self,
-        images: str | Sequence[str],
-        labels: str,
-        *,
-        axis: str = "axial",
-        objects: ObjectRule | None = None,
-        window: Window | Sequence[Window | None] | None = None,
-        slices: tuple[float, float] | None = None,
-        volume_index: int | None = None,
-        cache: SliceCache | None = None,
-    ) -> None:
-        channels = channels_of(window, num_sequences=1 if isinstance(images, str) else len(images))
-        volumes = open_cases(images, labels, plane=axis, volume_index=volume_index)
-        self._cut(volumes, channels=channels, objects=objects, slices=slices, cache=cache)
-
-    @classmethod
-    def of(
-        cls,
         volumes: Sequence[LabelledVolume],
         *,
         channels: Channels,
         objects: ObjectRule | None = None,
+        names: LabelNames | None = None,
         slices: tuple[float, float] | None = None,
         cache: SliceCache | None = None,
-    ) -> NiftiSlices:
-        """The slices of volumes that are opened already and on grids of one plane; the rest as above."""
-        made = cls.__new__(cls)
-        made._cut(volumes, channels=channels, objects=objects, slices=slices, cache=cache)
-        return made
-
-    def _cut(
-        self,
-        volumes: Sequence[LabelledVolume],
-        *,
-        channels: Channels,
-        objects: ObjectRule | None,
-        slices: tuple[float, float] | None,
-        cache: SliceCache | None,
     ) -> None:
-        self.channels = channels
-        self.objects = objects or ObjectRule()
-        self.cache = cache or SliceCache()
         self.volumes = tuple(volumes)
+        self.channels = channels
+        rule = objects or ObjectRule()
+        self.objects = rule if names is None else names.rule(rule)
+        self.cache = cache or SliceCache()
+        _expect_windows(self.volumes, channels)
         self._tables = tuple(table_of(volume.label, rule=self.objects, cache=self.cache) for volume in self.volumes)
+        if names is not None:
+            for volume, table in zip(self.volumes, self._tables, strict=True):
+                names.expect_known(table.values, where=volume.label.path)
         chosen = tuple(
             SliceEntry(number, index)
             for number, volume in enumerate(self.volumes)
@@ -132,14 +101,13 @@ class NiftiSlices:
             grid=grid, rule=self.objects, table=self._tables[entry.volume], cache=self.cache,
         )  # fmt: skip
         masks, class_names = self.objects.large_enough(found, size=grid.picture_size, pixel_mm=grid.pixel_mm)
-        ignored = self._ignored(entry)
         return Sample(
             image=self.picture(entry),
             masks=torch.from_numpy(masks),
             class_names=class_names,
             name=self.name_of(entry),
             pixel_mm=grid.pixel_mm,
-            ignored=None if ignored is None else torch.from_numpy(ignored),
+            ignored=self._ignored(entry),
         )
 
     def __iter__(self) -> Iterator[Sample]:
@@ -149,10 +117,6 @@ class NiftiSlices:
     def class_names(self) -> tuple[str, ...] | None:
         """The classes that the rule names, in its order; None where the label values are the classes."""
         return None if self.objects.classes is None else tuple(self.objects.classes)
-
-    def label_values(self) -> Iterator[tuple[Path, tuple[int, ...]]]:
-        """The file of each label volume and the values above 0 in it."""
-        return ((volume.label.path, table.values) for volume, table in zip(self.volumes, self._tables, strict=True))
 
     def name_of(self, entry: SliceEntry) -> str:
         """`Sample.name` of a slice, without reading it."""
@@ -167,11 +131,11 @@ class NiftiSlices:
             picture[..., place] = shown[channel]
         return torch.from_numpy(picture)
 
-    def only(self, keep: Callable[[SliceEntry], bool]) -> NiftiSlices:
+    def only(self, keep: Callable[[SliceEntry], bool]) -> Self:
         """The same data set with fewer slices; volumes and decoded memory are shared."""
         return self._changed(entries=tuple(entry for entry in self.entries if keep(entry)))
 
-    def cropped(self) -> NiftiSlices:
+    def cropped(self) -> Self:
         """The same slices without the empty margin: the rectangle that holds the foreground of the whole volume.
 
         Foreground is what `sam_ft.transforms.foreground_mask` finds in any of the case's images; every image is read
@@ -187,7 +151,7 @@ class NiftiSlices:
             )
         )
 
-    def with_neighbours(self, distance: int) -> NiftiSlices:
+    def with_neighbours(self, distance: int) -> Self:
         """The same slices, with those `distance` before and after as red and blue; at an end, the last one again.
 
         Raises:
@@ -195,7 +159,7 @@ class NiftiSlices:
         """
         return self._changed(channels=with_neighbours(self.channels, distance))
 
-    def with_empty(self, share: float, *, seed: int = 0) -> NiftiSlices:
+    def with_empty(self, share: float, *, seed: int = 0) -> Self:
         """The same slices and a share, drawn by the seed, of those that hold no object at all, not even a small one.
 
         Raises:
@@ -208,7 +172,7 @@ class NiftiSlices:
         chosen = np.random.default_rng(seed).permutation(len(self._empty))[: round(share * len(self._empty))]
         return self._changed(entries=tuple(sorted((*self.entries, *(self._empty[number] for number in chosen)))))
 
-    def _changed(self, **attributes: object) -> NiftiSlices:
+    def _changed(self, **attributes: object) -> Self:
         other = copy.copy(self)
         other.__dict__.update(attributes)
         return other
@@ -221,19 +185,21 @@ class NiftiSlices:
         if channel.offset:
             index = min(max(index + channel.offset, 0), grid.num_slices - 1)
         plane = grid.shown(image.plane(index, cache=self.cache))
-        if channel.window is None:
+        shown = image.stored.window if channel.window == "file" else channel.window
+        if shown is None:
             low, high = self._range_of(entry.volume, channel.sequence)
             return grid.image_to_picture(rescale(plane, low=low, high=high))
-        level, width = channel.window
+        level, width = shown
         return grid.image_to_picture(window(plane, level=level, width=width))
 
-    def _ignored(self, entry: SliceEntry) -> np.ndarray | None:
+    def _ignored(self, entry: SliceEntry) -> torch.Tensor | None:
         """(H, W) bool of the pixels whose class nobody knows; None where the rule ignores no value."""
         if not self.objects.ignored_values:
             return None
         volume = self.volumes[entry.volume]
         plane = volume.grid.shown(volume.label.plane(entry.index, cache=self.cache))
-        return self.objects.ignored_in(volume.grid.labels_to_picture(plane))
+        ignored = self.objects.ignored_in(volume.grid.labels_to_picture(plane))
+        return None if ignored is None else torch.from_numpy(ignored)
 
     def _range_of(self, number: int, sequence: int) -> tuple[float, float]:
         if (number, sequence) not in self._ranges:
@@ -265,6 +231,46 @@ class NiftiSlices:
         _logger.info("%d of %d slices in %d volumes hold an object.", len(self.entries), num_slices, len(self.volumes))
 
 
+class NiftiSlices(VolumeSlices):
+    """The slices of NIfTI volumes that hold an object; a sample holds exactly what nibabel reads from the whole file.
+
+    Images and labels are paired by `pair_files`.
+
+    Args:
+        images: Glob pattern of the images, such as `"data/*/image.nii.gz"`, or three patterns, whose images become
+            red, green and blue (T1, T2, FLAIR) and must lie on one grid.
+        labels: Glob pattern of the labels, such as `"data/*/label.nii.gz"`.
+        axis: "axial", "coronal" or "sagittal".
+        objects: What counts as an object; None: every label value, from 10 pixels on.
+        window: A CT window by name (`sam_ft.transforms.CT_WINDOWS`) or as (level, width) in HU; "file": the range
+            that the header asks for (cal_min, cal_max). None: the 0.5 to 99.5 percentiles of each volume's
+            foreground, as for MR. A list of three of these: one for each channel.
+        slices: Which slices of each volume; see `VolumeSlices`.
+        volume_index: Which volume of 4-D images. None: a labelled 4-D image is an error, and one without a label
+            is left out with a warning, since no 3-D label can belong to it.
+        cache: Where decoded volumes are kept and how many; None: `SliceCache()`.
+
+    Raises:
+        ValueError: A file without partner or with several, an unknown axis or window, or what `VolumeSlices` raises.
+    """
+
+    def __init__(
+        self,
+        images: str | Sequence[str],
+        labels: str,
+        *,
+        axis: str = "axial",
+        objects: ObjectRule | None = None,
+        window: Window | Sequence[Window | None] | None = None,
+        slices: tuple[float, float] | None = None,
+        volume_index: int | None = None,
+        cache: SliceCache | None = None,
+    ) -> None:
+        channels = channels_of(window, num_sequences=1 if isinstance(images, str) else len(images))
+        volumes = open_cases(images, labels, plane=axis, volume_index=volume_index)
+        super().__init__(volumes, channels=channels, objects=objects, slices=slices, cache=cache)
+
+
 def slice_range(slices: Sequence[float] | None, *, num_slices: int) -> range:
     """The slices that (start, stop) means: fractions of the axis if both are floats, indices if both are integers.
 
@@ -282,3 +288,13 @@ def slice_range(slices: Sequence[float] | None, *, num_slices: int) -> range:
         "Expected `slices` to be two fractions 0.0 <= start < stop <= 1.0 or two indices 0 <= start < stop, "
         f"but got {list(slices)}."
     )
+
+
+def _expect_windows(volumes: Sequence[LabelledVolume], channels: Channels) -> None:
+    """Refuse window=file where a file has none."""
+    for number in {channel.sequence for channel in channels if channel.window == "file"}:
+        for image in (volume.images[number] for volume in volumes):
+            if image.stored.window is None:
+                raise ValueError(
+                    f"Expected {image.path} to ask for a window, as window=file says, but it does not: choose another."
+                )

@@ -9,56 +9,55 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import SpatialImage
 
 from sam_ft.data.nifti.grid import Extent, SliceGrid, extent
 from sam_ft.data.nifti.identity import FileIdentity
-from sam_ft.data.nifti.reading import Scaling, open_volume, read_labels, read_stored, scaling_of
 from sam_ft.data.nifti.slice_cache import SliceCache
+from sam_ft.data.nifti.stored import NiftiVolume, ReadLabels, StoredVolume
 from sam_ft.transforms import foreground_mask, percentile_range
 
 
 @dataclass(frozen=True, eq=False)
 class ImageSource:
-    """One image volume, read plane by plane: exactly the numbers that nibabel reads from the whole file."""
+    """One image volume, read plane by plane: exactly the numbers that reading the whole of it gives."""
 
     grid: SliceGrid
-    volume_index: int | None
-    scaling: Scaling
-    identity: FileIdentity
-    mapped: bool  # an uncompressed file, whose planes are read where they lie
+    stored: StoredVolume
 
     @classmethod
     def of(cls, image: SpatialImage, *, grid: SliceGrid, volume_index: int | None) -> ImageSource:
-        """The source of an opened image."""
-        mapped = isinstance(image, Nifti1Image) and grid.path.suffix.lower() == ".nii"
-        return cls(grid, volume_index, scaling_of(image), identity_of(image), mapped)
+        """The source of an image that nibabel opened."""
+        return cls(grid, NiftiVolume.of(image, path=grid.path, volume_index=volume_index))
 
     @property
     def path(self) -> Path:
-        """The file."""
+        """The file, or the folder of a series."""
         return self.grid.path
+
+    @property
+    def identity(self) -> FileIdentity:
+        """Of the file or files."""
+        return self.stored.identity
 
     def plane(self, index: int, *, cache: SliceCache) -> np.ndarray:
         """(rows, columns) intensities of a whole slice, turned as it is shown.
 
         Raises:
-            ValueError: As `read_stored`; a slice out of range, or a file that was written since it was opened.
+            ValueError: As `StoredVolume.read`; a slice out of range, or a file that was written since it was opened.
         """
         if not 0 <= index < self.grid.num_slices:
             raise ValueError(f"Expected a slice from 0 to {self.grid.num_slices - 1} in {self.path}, but got {index}.")
         self.identity.refuse_change()
-        stored = (
-            self._stored()[index].copy() if self.mapped else cache.plane(self._planes_key, index, decode=self._decode)
-        )
-        return self.scaling(stored)
+        if self.stored.mapped:
+            return self.stored.scaling(self._stored()[index].copy())
+        return self.stored.scaling(cache.plane(self._planes_key, index, decode=self._decode))
 
     def intensity_range(self, cache: SliceCache) -> tuple[float, float]:
         """The 0.5 and 99.5 percentiles of the volume's foreground; the volume is read once, in all runs together.
 
         Raises:
-            ValueError: As `read_stored`, or no finite intensity.
+            ValueError: As `StoredVolume.read`, or no finite intensity.
         """
         facts = cache.facts(self._key("range"), compute=lambda: {"range": self._percentiles(cache)})
         low, high = facts["range"]
@@ -82,12 +81,12 @@ class ImageSource:
 
     def _whole(self, cache: SliceCache) -> np.ndarray:
         """(slices, rows, columns) intensities."""
-        return self.scaling(self._stored() if self.mapped else cache.whole(self._planes_key, decode=self._decode))
+        stored = self._stored() if self.stored.mapped else cache.whole(self._planes_key, decode=self._decode)
+        return self.stored.scaling(stored)
 
     def _stored(self) -> np.ndarray:
         """(slices, rows, columns) unscaled numbers; a view where the file is mapped into memory."""
-        stored = read_stored(open_volume(self.path), path=self.path, volume_index=self.volume_index)
-        return self.grid.planes(self.grid.to_canonical(stored))
+        return self.grid.planes(self.grid.to_canonical(self.stored.read()))
 
     def _decode(self) -> np.ndarray:
         return np.ascontiguousarray(self._stored())
@@ -97,7 +96,7 @@ class ImageSource:
         return self._key("image")
 
     def _key(self, what: str) -> str:
-        return self.identity.key(what, self.grid.plane, self.volume_index)
+        return self.identity.key(what, self.grid.plane, self.stored.volume_index)
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +106,7 @@ class LabelSource:
     path: Path
     grid: SliceGrid  # of the image
     identity: FileIdentity
+    read: ReadLabels
 
     def plane(self, index: int, *, cache: SliceCache) -> np.ndarray:
         """(rows, columns) integer labels of a whole slice; raises as `read_labels`, and where the file was changed."""
@@ -127,12 +127,7 @@ class LabelSource:
         return self.key()
 
     def _decode(self) -> np.ndarray:
-        return np.ascontiguousarray(self.grid.planes(read_labels(self.path, image_grid=self.grid)))
-
-
-def identity_of(image: SpatialImage) -> FileIdentity:
-    """The identity of the file or files of an opened image."""
-    return FileIdentity.of(sorted({Path(holder.filename) for holder in image.file_map.values() if holder.filename}))
+        return np.ascontiguousarray(self.grid.planes(self.read(image_grid=self.grid)))
 
 
 def _as_extent(rectangle: Sequence[int] | None) -> Extent | None:

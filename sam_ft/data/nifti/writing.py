@@ -14,11 +14,11 @@ from sam_ft.files import atomic_write
 
 
 def write_label_volume(path: str | Path, pictures: Mapping[int, np.ndarray], *, grid: SliceGrid) -> Path:
-    """Writes a label volume whose slices are given as `NiftiSlices` shows them.
+    """Writes a label volume whose slices are given as `VolumeSlices` shows them.
 
     The inverse of cutting: labels of the source's slices, written back, are the source's label volume. The file
-    has the shape, orientation, affine and header codes of `grid.path`, and the smallest unsigned integer type that
-    holds the labels.
+    has the shape, orientation, affine and header codes of `grid.path` (of a DICOM series or an array, the first
+    three), and the smallest unsigned integer type that holds the labels.
 
     Args:
         path: Where to write, ending in `.nii` or `.nii.gz`.
@@ -35,7 +35,10 @@ def write_label_volume(path: str | Path, pictures: Mapping[int, np.ndarray], *, 
     canonical = np.zeros(grid.canonical_shape, dtype=_label_type(pictures))
     for index, picture in pictures.items():
         grid.cut(canonical, index)[...] = grid.labels_to_plane(picture)
-    return save_volume(path, grid.from_canonical(canonical), like=grid.path)
+    voxels = grid.from_canonical(canonical)
+    if grid.path.is_dir() or grid.path.suffix.lower() == ".npz":  # files of a series, or an array
+        return _save_in_patient(path, voxels, grid=grid)
+    return save_volume(path, voxels, like=grid.path)
 
 
 def expect_nifti_name(path: str | Path) -> Path:
@@ -63,6 +66,18 @@ def save_volume(path: str | Path, voxels: np.ndarray, *, like: Path) -> Path:
     image = nibabel.Nifti1Image(voxels, source.affine, header=header, dtype=voxels.dtype)
     image.header.set_slope_inter(1, 0)
     image.header["cal_min"] = image.header["cal_max"] = 0
+    with atomic_write(target) as partial:
+        nibabel.save(image, partial)
+    return target
+
+
+def _save_in_patient(path: str | Path, voxels: np.ndarray, *, grid: SliceGrid) -> Path:
+    """Writes voxels of a volume that is no NIfTI file, in mm from the scanner's origin."""
+    target = expect_nifti_name(path)
+    image = nibabel.Nifti1Image(voxels, grid.affine, dtype=voxels.dtype)
+    image.header.set_xyzt_units("mm")
+    image.set_qform(grid.affine, code=1)
+    image.set_sform(grid.affine, code=1)
     with atomic_write(target) as partial:
         nibabel.save(image, partial)
     return target

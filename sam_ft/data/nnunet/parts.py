@@ -13,9 +13,10 @@ from sam_ft.data.folders import expanded
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.groups import group_in
 from sam_ft.data.labelled_images import groups_of_images, image_splits
-from sam_ft.data.nifti.cases import CaseFiles, VolumeFile
-from sam_ft.data.nifti.listed import View, listed_splits, share_of_images
+from sam_ft.data.nifti.cases import CaseFiles, LabelledVolume, VolumeFile, open_nifti_cases
 from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.parts import volume_splits
+from sam_ft.data.nifti.view import View, share_of_images
 from sam_ft.data.nnunet.description import read_description
 from sam_ft.data.nnunet.files import NnunetCase, cases_in, training_cases
 from sam_ft.data.nnunet.folds import NnunetFold
@@ -34,9 +35,10 @@ def nnunet_splits(
     channels: Channel | Sequence[Channel] | None = None,
     group: str | None = None,
     objects: ObjectRule | None = None,
+    axis: str = "axial",
     **view: Unpack[View],
 ) -> DataSplits:
-    """A folder `DatasetXXX_NAME` of nnU-Net 2: `NiftiSlices` of its volumes, or `LabelledImages` where it has images.
+    """A folder `DatasetXXX_NAME` of nnU-Net 2: `VolumeSlices` of its volumes, or `LabelledImages` where it has images.
 
     Classes, regions and the ignore label are those of `dataset.json`. Where there is a folder `labelsTs`, its cases are
     the test part and `split` divides the others in two.
@@ -48,7 +50,8 @@ def nnunet_splits(
         group: Which cases stay together: those for which the first parentheses of this regular expression match the
             same text in the first image's path. None: each is its own.
         objects: What counts as an object; its classes are those of `dataset.json` where it names none.
-        **view: How volumes are cut and shown; of images only `empty` is used and the others must not be given.
+        axis: Along which volumes are cut.
+        **view: How they are cut and shown; of images only `empty` is used, the others and an axis must not be given.
 
     Raises:
         ValueError: A description that is not understood, a missing file, other channels or label values than described,
@@ -64,15 +67,14 @@ def nnunet_splits(
     split = _without_test(split, folder / "labelsTs") if test else split
     rule = objects or ObjectRule()
     if description.is_of_volumes:
-        return listed_splits(
-            [_as_volume(case, chosen) for case in training],
-            [_as_volume(case, chosen) for case in test],
-            objects=rule, names=description.labels, split=split, group=group, **view,
-        )  # fmt: skip
+        volumes, held_out = (_volumes(cases, chosen, axis=axis) for cases in (training, test))
+        return volume_splits(
+            volumes, held_out, split=split, group=group, objects=rule, names=description.labels, **view
+        )
     return image_splits(
         [_as_image(case, chosen, group) for case in training],
         [_as_image(case, chosen, group) for case in test],
-        objects=rule, names=description.labels, split=groups_of_images(split), empty=share_of_images(view),
+        objects=rule, names=description.labels, split=groups_of_images(split), empty=share_of_images(view, axis=axis),
     )  # fmt: skip
 
 
@@ -89,9 +91,17 @@ def _without_test(split: Split, labels: Path) -> Split:
     return replace(split, test=0.0)
 
 
-def _as_volume(case: NnunetCase, channels: Sequence[int]) -> CaseFiles:
-    images = tuple(VolumeFile(case.images[number]) for number in channels)
-    return CaseFiles(name=case.name, group=case.name, images=images, label=case.label)
+def _volumes(cases: Sequence[NnunetCase], channels: Sequence[int], *, axis: str) -> tuple[LabelledVolume, ...]:
+    files = [
+        CaseFiles(
+            name=case.name,
+            group=case.name,
+            images=tuple(VolumeFile(case.images[number]) for number in channels),
+            label=case.label,
+        )
+        for case in cases
+    ]
+    return open_nifti_cases(files, plane=axis)
 
 
 def _as_image(case: NnunetCase, channels: tuple[int, ...], group: str | None) -> NnunetImage:

@@ -9,11 +9,11 @@ import pytest
 import torch
 
 from sam_ft.data.labelled_images import LabelledImages
+from sam_ft.data.medsam import volumes
 from sam_ft.data.medsam.parts import medsam_splits
-from sam_ft.data.nifti import arrays
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import write_label_volume
 from sam_ft.data.splits import GroupSplit, SlabSplit
 from sam_ft.transforms import percentile_range, rescale, window
@@ -38,7 +38,7 @@ def write_volumes(root: Path, **changes: np.ndarray) -> Path:
 
 def test_axial_slices_of_a_volume_look_as_they_are_stored(tmp_path: Path) -> None:
     splits = medsam_splits(write_volumes(tmp_path), split=SPLIT)
-    assert isinstance(splits.val, NiftiSlices) and len(splits.train) == 8 and splits.test is None
+    assert isinstance(splits.val, VolumeSlices) and len(splits.train) == 8 and splits.test is None
     stored = volume(1)
     for index, sample in enumerate(splits.val):
         assert sample.name == f"CT_Abd_b_axial_{index:03d}" and sample.pixel_mm == pytest.approx((0.8, 0.8))
@@ -55,7 +55,7 @@ def test_other_axes_have_square_pixels(tmp_path: Path) -> None:
 
 def test_predictions_are_written_on_the_grid_of_the_array(tmp_path: Path) -> None:
     val = medsam_splits(write_volumes(tmp_path), split=SPLIT).val
-    assert isinstance(val, NiftiSlices)
+    assert isinstance(val, VolumeSlices)
     pictures = {entry.index: volume()["gts"][entry.index] for entry in val.entries}
     grid = val.volumes[val.entries[0].volume].grid
     written = nibabel.load(write_label_volume(tmp_path / "out" / "b.nii.gz", pictures, grid=grid))
@@ -91,8 +91,8 @@ def test_an_array_is_inflated_once_for_all_its_slices(tmp_path: Path, monkeypatc
         read.append(f"{path.stem} {key}")
         return original(path, key)
 
-    original = arrays.read_npz
-    monkeypatch.setattr(arrays, "read_npz", counted)
+    original = volumes.read_npz
+    monkeypatch.setattr(volumes, "read_npz", counted)
     root = write_volumes(tmp_path)
     cache = SliceCache(folder=tmp_path / "cache")
     for _ in range(2):
@@ -144,7 +144,7 @@ def test_label_values_may_have_names(tmp_path: Path) -> None:
     train = medsam_splits(tmp_path, split=SPLIT).train
     assert train[1].class_names == train.class_names == ("liver", "spleen")  # type: ignore[attr-defined]
     (tmp_path / "labels.json").write_text('{"liver": 1}')
-    with pytest.raises(ValueError, match="labels.json names .*CT_Abd_a.npz/gts.npy, but got 5"):
+    with pytest.raises(ValueError, match="labels.json names .*CT_Abd_a.npz, but got 5"):
         medsam_splits(tmp_path, split=SPLIT)
 
 

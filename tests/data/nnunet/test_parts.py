@@ -13,7 +13,7 @@ from PIL import Image
 from sam_ft.data.class_maps import IGNORED, class_map
 from sam_ft.data.labelled_images import LabelledImages
 from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.nnunet.parts import nnunet_splits
 from sam_ft.data.splits import GroupSplit, SlabSplit
@@ -45,7 +45,7 @@ def write_volume(nifti: Any, folder: str, name: str, *, seed: int, part: str = "
 @pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
 def test_channels_regions_and_the_ignore_label_are_those_of_the_description(nifti: Any, ending: str) -> None:
     splits = nnunet_splits(write_volumes(nifti, ending=ending), split=SPLIT, channels=["T2", "ADC", "T2"])
-    assert isinstance(splits.val, NiftiSlices) and splits.val.class_names == ("prostate", "TZ") and splits.test is None
+    assert isinstance(splits.val, VolumeSlices) and splits.val.class_names == ("prostate", "TZ") and splits.test is None
     assert len(splits.train) == 4 and len(splits.val) == 2
     sample = splits.val[0]
     assert sample.name == "prostate_02_axial_001" and sample.class_names == ("prostate", "TZ")
