@@ -25,7 +25,7 @@ from sam_ft.files import atomic_write, write_json
 from sam_ft.known_weights import weights_path
 from sam_ft.models.adapt.adapter import add_adapters
 from sam_ft.models.adapt.lora import merged_weights
-from sam_ft.models.mask_decoder import NUM_HEADS
+from sam_ft.models.mask_decoder import num_heads_for
 from sam_ft.models.sam.heads import packed_heads, restore_heads, unpacked_heads, without_heads
 from sam_ft.models.sam.hq import add_high_quality, is_high_quality
 from sam_ft.models.sam.model import Sam
@@ -106,9 +106,11 @@ def _check_config(path: Path) -> None:
         raise ValueError(
             f'Expected the `model_type` "sam" or "sam_hq" in {path}, but got "{config.get("model_type")}".'
         )
-    heads = (config.get("mask_decoder_config") or {}).get("num_attention_heads", NUM_HEADS)
-    if heads != NUM_HEADS:
-        raise ValueError(f"Expected a mask decoder with {NUM_HEADS} heads in {path}, but got {heads}.")
+    decoder = config.get("mask_decoder_config") or {}
+    expected = num_heads_for(decoder.get("hidden_size", 256))
+    heads = decoder.get("num_attention_heads", 8)  # where they are left out, Hugging Face means SAM's
+    if heads != expected:
+        raise ValueError(f"Expected a mask decoder with {expected} heads in {path}, but got {heads}.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
