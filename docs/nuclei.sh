@@ -29,11 +29,11 @@ train() { # SIDE_OF_THE_FRAME STEPS OVERRIDES...
 }
 
 export OMP_NUM_THREADS=1 # of each of the two processes that train
-next=(optimiser.lr=8e-4 loader.max_objects=12 loader.augment=light)
+next=(optimiser.lr=8e-4 loss.pixel_weight=0.3 prompts.box_deviation=0.02 loader.max_objects=16 loader.augment=light)
 SECONDS=0
-train 128 2800 "${some[@]}" "${overrides[@]}"
-train 256 1600 "${next[@]}" "${some[@]}" loader.batch_size=2 loader.windows=[0.3,1.0] "${overrides[@]}"
-train 512 900 "${next[@]}" "${many[@]}" loader.batch_size=1 loader.windows=[0.5,1.0] "${overrides[@]}"
-train 768 300 "${next[@]}" "${most[@]}" loader.batch_size=1 loader.windows=[0.8,1.0] optimiser.schedule.final_lr=0 "${overrides[@]}"
+train 128 2300 "${some[@]}" "${overrides[@]}"
+train 256 1400 "${next[@]}" "${some[@]}" loader.batch_size=2 loader.windows=[0.3,1.0] "${overrides[@]}"
+train 512 700 "${next[@]}" "${many[@]}" loader.batch_size=1 loader.windows=[0.5,1.0] "${overrides[@]}"
+train 768 240 "${next[@]}" "${most[@]}" loader.batch_size=1 loader.windows=[0.8,1.0] optimiser.schedule.final_lr=0 "${overrides[@]}"
 echo "Trained for $((SECONDS / 60)) min $((SECONDS % 60)) s."
 OMP_NUM_THREADS=2 sam-ft evaluate checkpoint="$output/$number/best.ckpt" part=test clicks=[1,2,3,5,9] output="$output/test"

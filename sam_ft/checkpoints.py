@@ -25,7 +25,8 @@ from sam_ft.files import atomic_write, write_json
 from sam_ft.known_weights import weights_path
 from sam_ft.models.adapt.adapter import add_adapters
 from sam_ft.models.adapt.lora import merged_weights
-from sam_ft.models.mask_decoder import NUM_HEADS
+from sam_ft.models.mask_decoder import num_heads_for
+from sam_ft.models.sam.drawn_prompts import draw_prompts, has_drawn_prompts
 from sam_ft.models.sam.heads import packed_heads, restore_heads, unpacked_heads, without_heads
 from sam_ft.models.sam.hq import add_high_quality, is_high_quality
 from sam_ft.models.sam.model import Sam
@@ -106,9 +107,11 @@ def _check_config(path: Path) -> None:
         raise ValueError(
             f'Expected the `model_type` "sam" or "sam_hq" in {path}, but got "{config.get("model_type")}".'
         )
-    heads = (config.get("mask_decoder_config") or {}).get("num_attention_heads", NUM_HEADS)
-    if heads != NUM_HEADS:
-        raise ValueError(f"Expected a mask decoder with {NUM_HEADS} heads in {path}, but got {heads}.")
+    decoder = config.get("mask_decoder_config") or {}
+    expected = num_heads_for(decoder.get("hidden_size", 256))
+    heads = decoder.get("num_attention_heads", 8)  # where they are left out, Hugging Face means SAM's
+    if heads != expected:
+        raise ValueError(f"Expected a mask decoder with {expected} heads in {path}, but got {heads}.")
 
 
 def _read_json(path: Path) -> dict[str, Any]:
@@ -290,8 +293,8 @@ def _compare(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> Coverage
 def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
     """Builds the SAM that a checkpoint holds, its sizes read from the weights, and loads it; it comes in `eval` mode.
 
-    Adapters, HQ-SAM's decoder and heads are recognised by their names; a checkpoint with LoRA gives the plain SAM that
-    answers alike.
+    Adapters, HQ-SAM's decoder, drawn prompts and heads are recognised by their names; a checkpoint with LoRA gives the
+    plain SAM that answers alike.
 
     Args:
         path: anything that `read_state_dict` reads, by its path or by a known name, such as `sam_vit_b`.
@@ -311,6 +314,8 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
                 add_adapters(model)
             if any(map(is_high_quality, state_dict)):
                 add_high_quality(model)
+            if has_drawn_prompts(state_dict):
+                draw_prompts(model)
             restore_heads(model, state_dict)
         model.to_empty(device="cpu")
         report = load_weights(model, state_dict)

@@ -19,11 +19,13 @@ from hydra.utils import instantiate
 from omegaconf import DictConfig, ListConfig, OmegaConf
 
 from sam_ft.checkpoints import load_model
+from sam_ft.checks import expect_bool
 from sam_ft.data.splits import DataSplits, SampleDataset
 from sam_ft.lightning.interrupting import TrainingInterrupted
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
 from sam_ft.models.adapt.choices import adapt
+from sam_ft.models.sam.drawn_prompts import draw_prompts
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, variant_of
 
@@ -98,6 +100,8 @@ def model_of(config: DictConfig) -> Sam:
     else:
         model = load_model(config.model.weights, image_size=image_size)
         _expect_size(model, config.model.name, weights=config.model.weights)
+    if expect_bool("model.drawn_prompts", config.model.drawn_prompts):
+        draw_prompts(model)
     model.image_encoder.set_drop_path(config.model.drop_path)
     if isinstance(config.adapt, str):  # an experiment may say `adapt: decoder`
         adapt(model, config.adapt)

@@ -56,12 +56,12 @@ def from_scratch_loss(*, border_factor: float = 0.0) -> SegmentationLoss:
     return SegmentationLoss(mask=mask, relaxation=0.1)
 
 
-def balanced_loss(*, relaxation: float = 0.1) -> SegmentationLoss:
+def balanced_loss(*, pixel_weight: float = 1.0, relaxation: float = 0.1) -> SegmentationLoss:
     """balanced cross-entropy : dice : IoU = 1 : 1 : 1, a tenth of it for all three masks: small objects from scratch.
 
     Where objects cover a thousandth of the image, an empty mask is nearly right in all pixels, and training from random
-    weights can stay there for long. Here it is wrong by half.
+    weights can stay there for long. Here it is wrong by half. Once masks are found, it makes them a little too large,
+    and a smaller `pixel_weight` lets Dice settle the border.
     """
-    return SegmentationLoss(
-        mask=MaskLoss(pixel_loss=balanced_cross_entropy_loss, pixel_weight=1.0), relaxation=relaxation
-    )
+    mask = MaskLoss(pixel_loss=balanced_cross_entropy_loss, pixel_weight=pixel_weight)
+    return SegmentationLoss(mask=mask, relaxation=relaxation)

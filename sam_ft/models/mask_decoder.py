@@ -18,7 +18,6 @@ from sam_ft.models.semantic_head import SemanticHead
 from sam_ft.models.two_way_transformer import TwoWayTransformer
 from sam_ft.types import MaskPrediction
 
-NUM_HEADS = 8
 NUM_MASK_TOKENS = 4
 """Token 0 answers unambiguous prompts with one mask, tokens 1 to 3 answer an ambiguous one with three."""
 
@@ -29,6 +28,15 @@ _CHOSEN = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}
 """The mask tokens that answer, by `multimask_output`."""
 
 
+def num_heads_for(width: int) -> int:
+    """Heads of a decoder of some width: 8 at the published 256, and as wide ones in smaller decoders.
+
+    A head compares positions in the few channels that it has (width / 2 is shared by all heads); with half as many a
+    click is much harder to tell from its neighbours, and a small model learns from scratch at half the speed.
+    """
+    return max(1, width // 32)
+
+
 class MaskDecoder(nn.Module):
     """Predicts masks for N objects on each of B images in one call."""
 
@@ -37,7 +45,9 @@ class MaskDecoder(nn.Module):
 
     def __init__(self, *, width: int, mlp_width: int, iou_head_width: int, depth: int = 2) -> None:
         super().__init__()
-        self.transformer = TwoWayTransformer(depth=depth, width=width, num_heads=NUM_HEADS, mlp_width=mlp_width)
+        self.transformer = TwoWayTransformer(
+            depth=depth, width=width, num_heads=num_heads_for(width), mlp_width=mlp_width
+        )
         self.iou_token = nn.Embedding(1, width)
         self.mask_tokens = nn.Embedding(NUM_MASK_TOKENS, width)
         self.output_upscaling = nn.Sequential(

@@ -63,7 +63,7 @@ class PromptEncoder(nn.Module):
             present.append(labels != ABSENT)
         if prompts.boxes is not None:
             tokens.append(self._embed_boxes(prompts.boxes))
-            has_box = _given(prompts.boxes, prompts.has_box)
+            has_box = given(prompts.boxes, prompts.has_box)
             present.append(has_box[..., None].expand(*has_box.shape, 2))
         if not tokens and prompts.masks is not None:
             batch, objects = prompts.masks.shape[:2]
@@ -89,7 +89,7 @@ class PromptEncoder(nn.Module):
         """
         needs_padding = (labels != ABSENT).any(dim=-1, keepdim=True)  # (B, N, 1)
         if prompts.boxes is not None:
-            needs_padding = needs_padding & ~_given(prompts.boxes, prompts.has_box)[..., None]
+            needs_padding = needs_padding & ~given(prompts.boxes, prompts.has_box)[..., None]
         padding = torch.where(needs_padding, NOT_A_POINT, ABSENT).to(labels.dtype)
         origin = points.new_zeros(*points.shape[:2], 1, 2)  # has no meaning: the token has no position
         return torch.cat([points, origin], dim=2), torch.cat([labels, padding], dim=2)
@@ -129,7 +129,7 @@ class PromptEncoder(nn.Module):
             )
         embedded = self.mask_downscaling(prompts.masks.flatten(0, 1)[:, None])  # (B * N, C, h, w)
         embedded = embedded.unflatten(0, prompts.masks.shape[:2])  # (B, N, C, h, w)
-        has_mask = _given(prompts.masks, prompts.has_mask)
+        has_mask = given(prompts.masks, prompts.has_mask)
         return torch.where(has_mask[..., None, None, None], embedded, no_mask)
 
     def _no_mask(self) -> Tensor:
@@ -138,7 +138,7 @@ class PromptEncoder(nn.Module):
         return self.no_mask_embed.weight.view(1, 1, -1, 1, 1).expand(1, 1, -1, size, size)
 
 
-def _given(prompt: Tensor, has_prompt: Tensor | None) -> Tensor:
+def given(prompt: Tensor, has_prompt: Tensor | None) -> Tensor:
     """Which objects have this kind of prompt: (B, N) bool."""
     if has_prompt is not None:
         return has_prompt

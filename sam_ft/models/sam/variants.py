@@ -8,6 +8,7 @@ import torch
 
 from sam_ft.models.mask_decoder import MaskDecoder
 from sam_ft.models.prompt_encoder import PromptEncoder
+from sam_ft.models.sam.drawn_prompts import has_drawn_prompts
 from sam_ft.models.sam.heads import without_heads
 from sam_ft.models.sam.hq import is_high_quality
 from sam_ft.models.sam.image_encoder import ImageEncoder
@@ -123,5 +124,10 @@ def _shapes(model: Sam) -> dict[str, torch.Size]:
     return {
         name: tensor.shape
         for name, tensor in without_heads(model.state_dict()).items()
-        if "pos" not in name.rpartition(".")[2] and ".adapter." not in name and not is_high_quality(name)
+        if "pos" not in name.rpartition(".")[2] and ".adapter." not in name and not _is_added(name)
     }
+
+
+def _is_added(name: str) -> bool:
+    """Whether a weight is one of those that HQ-SAM or drawn prompts add."""
+    return is_high_quality(name) or has_drawn_prompts((name,))

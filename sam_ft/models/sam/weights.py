@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
-from sam_ft.models.mask_decoder import NUM_HEADS
+from sam_ft.models.mask_decoder import num_heads_for
 from sam_ft.models.sam.hq import HUGGING_FACE_NAMES, is_high_quality
 
 StateDict = dict[str, Tensor]
@@ -291,7 +291,7 @@ def _mask_decoder_config(state_dict: Mapping[str, Tensor], sizes: Architecture) 
         "hidden_size": sizes.decoder_width,
         "mlp_dim": _shape(state_dict, f"{_TWO_WAY}.layers.0.mlp.lin1.weight", dims=2)[0],
         "num_hidden_layers": sum(first_norm.fullmatch(name) is not None for name in state_dict),
-        "num_attention_heads": NUM_HEADS,
+        "num_attention_heads": num_heads_for(sizes.decoder_width),
         "attention_downsample_rate": sizes.decoder_width // cross_width,
         "num_multimask_outputs": _shape(state_dict, "mask_decoder.mask_tokens.weight", dims=2)[0] - 1,
         "iou_head_hidden_dim": _shape(state_dict, "mask_decoder.iou_prediction_head.layers.0.weight", dims=2)[0],
