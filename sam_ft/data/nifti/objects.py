@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -46,6 +46,10 @@ class ObjectRule:
         for name, values in (self.classes or {}).items():
             if not _as_tuple(values) or not all(type(value) is int and value > 0 for value in _as_tuple(values)):
                 raise ValueError(f"Expected class {name!r} to have integer values above 0, but got {values!r}.")
+
+    def in_slices(self) -> ObjectRule:
+        """The same rule for single slices: what is connected in the volume becomes what is connected in the slice."""
+        return replace(self, kind="components") if self.kind == "components_3d" else self
 
     def values_by_class(self, present: Sequence[int]) -> dict[str, tuple[int, ...]]:
         """The classes as name -> values; those of the values `present` where the rule names none."""
