@@ -11,7 +11,7 @@ from typing import Literal
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, MaxNLocator
+from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
 from sam_ft.metrics.calibration import Calibration
 from sam_ft.pictures import PREDICTION, blank_figure
@@ -209,12 +209,13 @@ def histogram_figure(
     axes.bar(edges[:-1], counts, width=np.diff(edges), align="edge", color=_colours(1, dark=dark)[0])
     if edges[0] > 0 and edges[-1] / edges[0] > 20:
         axes.set_xscale("log")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
         axes.minorticks_off()
     if mark is not None:
         axes.axvline(mark, color=SERIES[2], linewidth=1.6, linestyle="--")
     axes.set(xlim=(edges[0], edges[-1]))
-    axes.yaxis.set_major_locator(MaxNLocator(4))
+    axes.yaxis.set_major_locator(MaxNLocator(4, integer=True))
     axes.set_xlabel(xlabel)
     _style(axes, title=title, dark=dark)
     return figure

@@ -180,7 +180,7 @@ def as_duration(seconds: float) -> str:
     for unit, size in (("days", 86400), ("hours", 3600), ("minutes", 60)):
         if seconds >= 2 * size:
             return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.2g} s"
+    return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.2g} s"
 
 
 def head_of(examination: Examination, output: Path) -> list[str]:
@@ -197,7 +197,7 @@ def name_of(data: DictConfig) -> str:
     """What the data set may be called: its folder, its table, its pattern."""
     for key in ("root", "path", "images"):
         if key in data:
-            return str(data[key])
+            return Path(data[key]).name if key != "images" else str(data[key])
     return str(data._target_).rpartition(".")[2]
 
 

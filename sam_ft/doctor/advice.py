@@ -83,8 +83,9 @@ def _every(examination: Examination, known: Known) -> Iterator[Setting]:
     suited = suited_image_size(sizes)
     if suited is not None and known.may_resize and "model.image_size" not in known.given:
         image_size = suited
-        side = sizes.median_side * suited
-        yield Setting("model.image_size", suited, f"the median object has a side of {side:.0f} pixels there")
+    if image_size != known.image_size:
+        side = sizes.median_side * image_size
+        yield Setting("model.image_size", image_size, f"the median object has a side of {side:.0f} pixels there")
     if windows := suited_windows(sizes, image_size=image_size):
         reason = f"objects are small: a side of {sizes.median_side * image_size:.0f} pixels at {image_size}"
         yield Setting("loader.windows", windows, reason)

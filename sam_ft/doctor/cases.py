@@ -62,7 +62,6 @@ class Inventory:
         values: what the numbers in label maps of classes mean.
         smallest_px: smaller objects are left out.
         is_stretched: whether the brightness of each image is stretched.
-        split_by_rule: whether the parts were made by a rule, not by folders or a table.
     """
 
     cases: Sequence[Case]
@@ -76,7 +75,6 @@ class Inventory:
     values: ClassValues | None = None
     smallest_px: int = 1
     is_stretched: bool = False
-    split_by_rule: bool = False
 
     @property
     def least_area_px(self) -> int:

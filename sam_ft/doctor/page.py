@@ -15,7 +15,7 @@ from sam_ft.doctor.checks.values import value_table
 from sam_ft.doctor.evidence import evidence
 from sam_ft.doctor.examination import Examination
 from sam_ft.doctor.experiment import experiment_command
-from sam_ft.doctor.findings import Finding, Severity
+from sam_ft.doctor.findings import Finding, Severity, counted
 from sam_ft.doctor.report import described, verdict
 from sam_ft.doctor.seen import View
 from sam_ft.doctor.sizing import SMALL_PX
@@ -27,6 +27,7 @@ _LISTED = 200
 """Places of a finding that the page lists."""
 _MOST_VALUES = 30
 _PER_ROW = 3
+_TITLE = 24
 _LEADS = {
     Severity.ERROR: "A training is refused, or learns something wrong.",
     Severity.WARNING: "A training runs, but probably not as is meant.",
@@ -111,7 +112,8 @@ def _finding_blocks(finding: Finding, examination: Examination) -> Iterator[Bloc
 def _settings(settings: Sequence[Setting]) -> Block:
     if not settings:
         return Text("Nothing beside what was given.")
-    return Facts([(setting.override, setting.reason) for setting in settings])
+    width = max(len(setting.override) for setting in settings)
+    return Code("\n".join(f"{setting.override:<{width}}  # {setting.reason}" for setting in settings))
 
 
 def _cost(cost: Sequence[tuple[str, str]]) -> list[Block]:
@@ -203,10 +205,10 @@ def _rows_of(views: Sequence[View]) -> Gallery:
 
 
 def _outlined(view: View) -> Picture:
-    count = len(np.unique(view.labels[view.labels > 0])) if view.labels.any() else 0
-    return Picture(
-        outlined(view.image, view.labels), alt=f"Outlines on {view.title}", caption=view.title, value=str(count)
-    )
+    count = len(np.unique(view.labels[view.labels > 0]))
+    title = view.title if len(view.title) <= _TITLE else f"{view.title[: _TITLE // 2]}…{view.title[-_TITLE // 2 :]}"
+    picture = outlined(view.image, view.labels)
+    return Picture(picture, alt=f"Outlines on {view.title}", caption=title, value=counted(count, "object"))
 
 
 def _chart(draw: Callable[[bool], Figure], alt: str) -> Picture:

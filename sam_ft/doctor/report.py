@@ -50,7 +50,7 @@ def verdict(findings: Sequence[Finding]) -> str:
     times = Counter(finding.severity for finding in findings)
     if not times[Severity.ERROR] and not times[Severity.WARNING]:
         return f"Nothing is wrong, as far as can be seen; {counted(times[Severity.NOTE], 'note')}."
-    return ", ".join(counted(times[severity], severity.word) for severity in Severity)
+    return f"{', '.join(counted(times[severity], severity.word) for severity in Severity)}."
 
 
 def _finding_lines(finding: Finding) -> Iterator[str]:

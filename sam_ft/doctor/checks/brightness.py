@@ -13,6 +13,8 @@ DIM_SPREAD = 64
 """Of 255: an image of which 99 percent of the values lie closer together than this is dim."""
 SATURATED_SHARE = 0.2
 _FEW_LEVELS = range(3, 25)
+_AIR_HU = (-3100, -800)  # what lies outside the scanner's field may be padded with less
+_BONE_HU = 200
 _OFTEN = 0.05
 """What concerns fewer of the images than this share is a note."""
 
@@ -27,7 +29,10 @@ def check_brightness(seen: Sequence[Seen], inventory: Inventory) -> Iterator[Fin
     if not inventory.is_stretched:
         yield from _dim(images)
     yield from _saturated(images)
-    yield from _mixed_types(images)
+    if inventory.is_volumes:  # of which each is scaled by itself
+        yield from _no_window(images, inventory)
+    else:
+        yield from _mixed_types(images)
 
 
 Images = Sequence[tuple[str, ImageFacts]]
@@ -100,6 +105,19 @@ def _saturated(images: Images) -> Iterator[Finding]:
         )
         advice = "Fine where that is a white background; otherwise too long exposed, and nothing brings it back."
         yield Finding("saturated", Severity.NOTE, text, advice, found)
+
+
+def _no_window(images: Images, inventory: Inventory) -> Iterator[Finding]:
+    """Air in HU is -1000: where the darkest values are about that, it is CT."""
+    found = _those(
+        images,
+        lambda facts: _AIR_HU[0] <= facts.low <= _AIR_HU[1] and facts.high > _BONE_HU,
+        lambda facts: f"{facts.low:g} to {facts.high:g}",
+    )
+    if found and inventory.window is None:
+        text = f"{counted(len(found), 'volume')} with intensities like those of CT, shown through no window."
+        advice = "Choose one that shows what is to be found: data.window=abdomen, lung, bone, ... or [level, width]."
+        yield Finding("no_window", Severity.NOTE, text, advice, found)
 
 
 def _mixed_types(images: Images) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ def check_grids(seen: Sequence[Seen], inventory: Inventory) -> Iterator[Finding]
     yield from _no_place(grids)
     yield from _spacing(grids)
     yield from _anisotropic(grids, inventory.axis)
-    yield from _orientations(grids)
+    yield from _orientations([(where, grid) for where, grid in grids if grid.is_placed])
 
 
 def _two_affines(grids: Grids) -> Iterator[Finding]:

@@ -32,6 +32,10 @@ def check_parts(inventory: Inventory, *, group: str | None) -> Iterator[Finding]
         yield from _few_images(times)
     if inventory.is_volumes and times:
         yield from _few_volumes(labelled)
+    by_group: dict[str, list[Case]] = defaultdict(list)
+    for case in labelled:
+        by_group[case.group].append(case)
+    yield from _shared(by_group)
     if group is not None:
         yield from _shared(_groups_by(labelled, group))
     elif not inventory.is_volumes:

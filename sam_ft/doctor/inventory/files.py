@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,7 +59,7 @@ def lone_findings(images: Sequence[Path], labels: Sequence[Path]) -> list[Findin
                     code,
                     Severity.ERROR,
                     f"{counted(len(paths), have)} without a {lack}.",
-                    f"Add the {lack} under the same name, or take the {have} out of its folder.",
+                    f"Add the {lack}, or take the {have} out.",
                     tuple(Found(str(path)) for path in paths),
                 )
             )
@@ -85,8 +84,3 @@ def _by_stem(folder: Path) -> dict[str, list[Path]]:
     if not found:
         raise ValueError(f"Expected files ending in {', '.join(SUFFIXES)} in {folder}, but got {listed(folder)}.")
     return found
-
-
-def repeated(names: Iterable[str]) -> list[str]:
-    """Those that are there more than once."""
-    return [name for name, times in Counter(names).items() if times > 1]

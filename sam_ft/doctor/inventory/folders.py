@@ -16,32 +16,30 @@ from sam_ft.doctor.inventory.parts import assigned
 
 def instance_maps(arguments: dict[str, Any]) -> Inventory:
     """Of the arguments of `image_mask_splits`; raises as `_cases`."""
-    cases, findings, by_rule = _cases(arguments)
+    cases, findings = _cases(arguments)
     return Inventory(
         cases=cases,
         meaning=Meaning.INSTANCES,
         findings=findings,
         smallest_px=arguments["min_area_px"],
         is_stretched=arguments["stretch"],
-        split_by_rule=by_rule,
     )
 
 
 def class_maps(arguments: dict[str, Any]) -> Inventory:
     """Of the arguments of `semantic_maps_splits`; raises as `_cases` and `read_class_values`."""
-    cases, findings, by_rule = _cases(arguments)
+    cases, findings = _cases(arguments)
     return Inventory(
         cases=cases,
         meaning=Meaning.CLASSES,
         findings=findings,
         values=_values(arguments),
         is_stretched=arguments["stretch"],
-        split_by_rule=by_rule,
     )
 
 
-def _cases(arguments: dict[str, Any]) -> tuple[list[Case], list[Finding], bool]:
-    """The cases, what is wrong with their listing, and whether a rule divided them.
+def _cases(arguments: dict[str, Any]) -> tuple[list[Case], list[Finding]]:
+    """The cases, and what is wrong with their listing.
 
     Raises:
         ValueError: Neither layout is found, or a folder is missing or empty.
@@ -55,7 +53,7 @@ def _cases(arguments: dict[str, Any]) -> tuple[list[Case], list[Finding], bool]:
             for part, pairs in found.items()
             for image, label in pairs.pairs
         ]
-        return cases, findings_of(list(found.values())), False
+        return cases, findings_of(list(found.values()))
     if not (root / images).is_dir():
         raise ValueError(
             f"Expected {root} to hold the folders {images} and {labels}, or train and val (and test) with these "
@@ -67,7 +65,7 @@ def _cases(arguments: dict[str, Any]) -> tuple[list[Case], list[Finding], bool]:
         Case(name=image.stem, part=parts_of.get(image.stem), group=image.stem, image=image, label=label)
         for image, label in pairs.pairs
     ]
-    return cases, [*findings_of([pairs]), *findings], True
+    return cases, [*findings_of([pairs]), *findings]
 
 
 def _values(arguments: dict[str, Any]) -> ClassValues:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
@@ -12,8 +13,9 @@ from sam_ft.data.manifest import ManifestColumns
 from sam_ft.data.splits import Part
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Finding, Found, Severity, counted
-from sam_ft.doctor.inventory.files import repeated
 from sam_ft.doctor.inventory.parts import assigned
+
+Row = dict[str, str]
 
 
 def listed_rows(arguments: dict[str, Any]) -> Inventory:
@@ -24,79 +26,74 @@ def listed_rows(arguments: dict[str, Any]) -> Inventory:
     """
     path, columns = expanded(arguments["path"]), arguments["columns"]
     rows = _rows(path, columns)
-    findings: list[Finding] = []
-    cases, missing, unknown = [], [], []
+    listing = _Listing()
     for line, row in rows:
-        image, mask = row.get(columns.image) or "", row.get(columns.mask) or ""
-        files = [path.parent / expanded(name) for name in (image, mask)]
-        absent = [str(file) for name, file in zip((image, mask), files, strict=True) if not name or not file.is_file()]
-        if absent:
-            missing.append(Found(f"{path}, line {line}", ", ".join(absent)))
-            continue
-        said = row.get(columns.split)
-        if said is not None and said not in get_args(Part):
-            unknown.append(Found(f"{path}, line {line}", repr(said)))
-        part: Part | None = said if said in get_args(Part) else None  # type: ignore[assignment]
-        group = row.get(columns.group) or image
-        cases.append(Case(name=image, part=part, group=group, image=files[0], label=files[1]))
-    if missing:
-        text = f"{counted(len(missing), 'row names a file', 'rows name a file')} that is not there."
-        findings.append(
-            Finding(
-                "missing_file", Severity.ERROR, text, "Correct the paths; they start from the table.", tuple(missing)
-            )
-        )
-    if unknown:
-        text = f"{counted(len(unknown), 'row', 'rows')} of an unknown part."
-        findings.append(
-            Finding("unknown_part", Severity.ERROR, text, "Write train, val or test there.", tuple(unknown))
-        )
-    if twice := repeated(str(case.image) for case in cases):
-        text = f"{counted(len(twice), 'image')} there more than once."
-        found = tuple(Found(name) for name in twice)
-        findings.append(Finding("listed_twice", Severity.ERROR, text, "Keep one row of each.", found))
-    by_rule = bool(rows) and columns.split not in rows[0][1]
-    if by_rule:
+        listing.take(row, f"{path}, line {line}", folder=path.parent, columns=columns)
+    cases = list(listing.cases.values())
+    refused: list[Finding] = []
+    if rows and columns.split not in rows[0][1]:
         parts, refused = assigned([case.group for case in cases], arguments["split"])
-        findings += refused
-        cases = [_with_part(case, parts.get(case.group)) for case in cases]
-    findings += _groups_in_two_parts(cases)
+        cases = [replace(case, part=parts.get(case.group)) for case in cases]
     return Inventory(
         cases=cases,
-        findings=findings,
+        findings=[*listing.findings(), *refused],
         smallest_px=arguments["min_area_px"],
         is_stretched=arguments["stretch"],
-        split_by_rule=by_rule,
     )
 
 
-def _rows(path: Path, columns: ManifestColumns) -> list[tuple[int, dict[str, str]]]:
+@dataclass
+class _Listing:
+    """The rows so far: those that are cases, and the places of those that are none."""
+
+    cases: dict[Path, Case] = field(default_factory=dict)
+    missing: list[Found] = field(default_factory=list)
+    twice: list[Found] = field(default_factory=list)
+    unknown: list[Found] = field(default_factory=list)
+
+    def take(self, row: Row, where: str, *, folder: Path, columns: ManifestColumns) -> None:
+        """One row more."""
+        names = row.get(columns.image, ""), row.get(columns.mask, "")
+        image, mask = (folder / expanded(name) for name in names)
+        absent = [str(file) for name, file in zip(names, (image, mask), strict=True) if not name or not file.is_file()]
+        if absent:
+            self.missing.append(Found(where, ", ".join(absent)))
+            return
+        if image in self.cases:
+            self.twice.append(Found(where, str(image)))
+            return
+        said = row.get(columns.split)
+        part: Part | None = next((part for part in get_args(Part) if part == said), None)
+        if part is None and said is not None:
+            self.unknown.append(Found(where, repr(said)))
+        group = row.get(columns.group) or names[0]
+        self.cases[image] = Case(name=names[0], part=part, group=group, image=image, label=mask)
+
+    def findings(self) -> Iterator[Finding]:
+        """What is wrong with rows."""
+        for code, found, text, advice in (
+            (
+                "missing_file",
+                self.missing,
+                "with a file that is not there.",
+                "Correct the paths; they start from the table.",
+            ),
+            ("listed_twice", self.twice, "with an image that an earlier row has.", "Keep one row of each."),
+            ("unknown_part", self.unknown, "of an unknown part.", "Write train, val or test there."),
+        ):
+            if found:
+                yield Finding(code, Severity.ERROR, f"{counted(len(found), 'row')} {text}", advice, tuple(found))
+
+
+def _rows(path: Path, columns: ManifestColumns) -> Sequence[tuple[int, Row]]:
+    """Number of the line and cells of each row."""
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file)
             header = list(reader.fieldnames or [])
-            rows = [
-                (reader.line_num, {key: (text or "").strip() for key, text in row.items() if key}) for row in reader
-            ]
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise ValueError(f"Expected a table (CSV) in {path}, but it cannot be read: {err}.") from err
     if missing := [name for name in (columns.image, columns.mask) if name not in header]:
         raise ValueError(f"Expected the columns {', '.join(missing)} in {path}, but it has {', '.join(header)}.")
-    return rows
-
-
-def _with_part(case: Case, part: Part | None) -> Case:
-    return Case(name=case.name, part=part, group=case.group, image=case.image, label=case.label)
-
-
-def _groups_in_two_parts(cases: list[Case]) -> list[Finding]:
-    parts: dict[str, set[str]] = defaultdict(set)
-    for case in cases:
-        if case.part is not None:
-            parts[case.group].add(case.part)
-    found = tuple(Found(group, " and ".join(sorted(where))) for group, where in parts.items() if len(where) > 1)
-    if not found:
-        return []
-    text = f"{counted(len(found), 'group is', 'groups are')} in more than one part."
-    advice = "Put every group (patient, slide, film) into one part: what is measured is too good otherwise."
-    return [Finding("group_leak", Severity.ERROR, text, advice, found)]
+    return [(line, {name: (text or "").strip() for name, text in row.items() if name}) for line, row in rows]

@@ -51,7 +51,6 @@ def volume_pairs(arguments: dict[str, Any]) -> Inventory:
         volume_index=arguments["volume_index"],
         window=channels_of(arguments["window"], num_sequences=len(patterns))[0].window,
         rule=arguments["objects"],
-        split_by_rule=True,
     )
 
 
