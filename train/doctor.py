@@ -6,6 +6,7 @@ import logging
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -49,9 +50,9 @@ def doctor(config: DictConfig) -> None:
     expect_bool("measure", config.measure)
     if "data" not in config or config.data is None:
         raise ValueError("Expected a data set to look at, but got none: add data=NAME and its settings.")
-    logging.getLogger("sam_ft.data").setLevel(logging.ERROR)  # what the readers warn of is found here
     build: partial[DataSplits] = instantiate(config.data, _partial_=True)
-    inventory = inventory_of(build)
+    with quiet_readers():
+        inventory = inventory_of(build)
     total = min(len(inventory.cases), plan.limit)
     interval = 0.5 if sys.stderr.isatty() else 15
     with tqdm(total=total, desc="looking", unit="case", mininterval=interval, dynamic_ncols=True) as bar:
@@ -84,6 +85,18 @@ def doctor(config: DictConfig) -> None:
         raise SystemExit(1)
 
 
+@contextmanager
+def quiet_readers() -> Iterator[None]:
+    """What the readers of data say and warn of is found by the checks."""
+    logger = logging.getLogger("sam_ft.data")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
 def plan_of(config: DictConfig) -> Plan:
     """How much is looked at."""
     return Plan(
@@ -101,7 +114,8 @@ def built(examination: Examination, build: partial[DataSplits]) -> tuple[Examina
     if any(finding.severity == Severity.ERROR for finding in examination.findings):
         return examination, None
     try:
-        return examination, build()
+        with quiet_readers():
+            return examination, build()
     except ValueError as err:
         text = " ".join(str(err).split())
         return with_finding(

@@ -34,7 +34,7 @@ def as_yaml(value: object) -> str:
         case bool():
             return "true" if value else "false"
         case tuple() | list():
-            return f"[{', '.join(map(as_yaml, value))}]"
+            return f"[{','.join(map(as_yaml, value))}]"
         case None:
             return "null"
         case _:
