@@ -22,6 +22,8 @@ REACH = 16
 SIDE = 256
 LEAST_VIEWS = 8
 """Fewer pictures prove nothing."""
+LEAST_CASES = 3
+"""Nor do the slices of fewer volumes, which look alike."""
 MOST_VIEWS = 200
 _AGREE = 0.8
 """Share of the pictures that must fit better moved, or mirrored, than as they are."""
@@ -63,9 +65,10 @@ class Alignment:
 
     shifts: list[np.ndarray] = field(default_factory=list)  # each (2 REACH + 1, 2 REACH + 1)
     mirrors: list[dict[str, float]] = field(default_factory=list)
+    cases: set[str] = field(default_factory=set)
 
-    def add(self, view: View) -> None:
-        """Measure one picture, if there is room for it and it has both edges and outlines."""
+    def add(self, view: View, *, case: str) -> None:
+        """Measure one picture of a case, if there is room for it and it has both edges and outlines."""
         if len(self.shifts) >= MOST_VIEWS:
             return
         edges, labels = _edges(view.image), _reduced(view.labels)
@@ -73,6 +76,7 @@ class Alignment:
         if not outline.any() or outline.mean() > 0.5 or edges.mean() <= 0:
             return
         spectrum = fft.rfft2(edges / edges.mean(), s=_padded(edges.shape))
+        self.cases.add(case)
         self.shifts.append(_strengths(outline, spectrum))
         square = labels.shape[0] == labels.shape[1]
         self.mirrors.append(
@@ -85,7 +89,7 @@ class Alignment:
 
     def shift(self) -> Shift | None:
         """By how much all masks are shifted; None where they are not, or nothing tells."""
-        if len(self.shifts) < LEAST_VIEWS:
+        if not self._is_enough:
             return None
         every = np.stack(self.shifts)  # (V, 2 REACH + 1, 2 REACH + 1)
         mean = every.mean(axis=0)
@@ -101,18 +105,23 @@ class Alignment:
 
     def mirrored(self) -> Mirrored | None:
         """What is exchanged in all masks; None where nothing is, or nothing tells."""
-        if len(self.shifts) < LEAST_VIEWS:
+        if not self._is_enough:
             return None
         here = np.array([strengths[_NEAR].max() for strengths in self.shifts])
+        moved = float(np.stack(self.shifts).mean(axis=0).max())  # a shift explains as much as that
         found = []
         for what in MIRRORS:
             if all(what in each for each in self.mirrors):
                 there = np.array([each[what] for each in self.mirrors])
                 share = float((there > here).mean())
-                is_clear = there.mean() > _CLEARLY and there.mean() > 2 * max(float(here.mean()), 0.0)
+                is_clear = there.mean() > _CLEARLY and there.mean() > max(2 * float(here.mean()), moved)
                 if share >= _AGREE and is_clear:
                     found.append((float(there.mean()), Mirrored(what, share)))
         return max(found, key=lambda each: each[0])[1] if found else None
+
+    @property
+    def _is_enough(self) -> bool:
+        return len(self.shifts) >= LEAST_VIEWS and len(self.cases) >= LEAST_CASES
 
 
 _NEAR = (slice(REACH - 1, REACH + 2), slice(REACH - 1, REACH + 2))

@@ -83,7 +83,7 @@ def examine(inventory: Inventory, plan: Plan, *, on_case: Callable[[], object] =
     for number, case in enumerate(cases):
         each = look_at(case, inventory)
         for view in each.views:
-            alignment.add(view)
+            alignment.add(view, case=case.name)
             brightness += np.bincount(view.image.reshape(-1), minlength=256)
         if number in shown and each.views:
             examples.append(each.views[len(each.views) // 2])
