@@ -176,7 +176,7 @@ def cost_of(config: DictConfig, data: DataSplits) -> list[tuple[str, str]]:
     give_head(model, data, task=config.task, classes=config.classes)
     setup = tasks.setup_of(config, model=model, recipe=tasks.TASKS[config.task].recipe_of(config))
     report = memory_report(setup, is_setting=lambda key: OmegaConf.select(config, key, default=None) is not None)
-    seconds = step_seconds(setup)
+    seconds = step_seconds(setup, data)
     steps, images = config.trainer.max_steps, len(data.train)
     per_epoch = max(1, images // (setup.recipe.loader.batch_size * setup.num_batches))
     return [
@@ -209,9 +209,12 @@ def head_of(examination: Examination, output: Path) -> list[str]:
 
 def name_of(data: DictConfig) -> str:
     """What the data set may be called: its folder, its table, its pattern."""
-    for key in ("root", "path", "images"):
+    for key in ("root", "path"):
         if key in data:
-            return Path(data[key]).name if key != "images" else str(data[key])
+            return Path(data[key]).name
+    if "images" in data:
+        pattern = data.images if isinstance(data.images, str) else data.images[0]
+        return Path(pattern.partition("*")[0]).name or pattern
     return str(data._target_).rpartition(".")[2]
 
 

@@ -41,4 +41,4 @@ def _view(case: Case, examination: Examination) -> View | None:
         image = read_image(case.image)
     except ValueError:
         return None  # the finding says so
-    return View(f"{case.name}, without outlines", image, np.zeros(image.shape[:2], dtype=np.int64))
+    return View(case.name, image, np.zeros(image.shape[:2], dtype=np.int64))

@@ -208,7 +208,12 @@ def _outlined(view: View) -> Picture:
     count = len(np.unique(view.labels[view.labels > 0]))
     title = view.title if len(view.title) <= _TITLE else f"{view.title[: _TITLE // 2]}…{view.title[-_TITLE // 2 :]}"
     picture = outlined(view.image, view.labels)
-    return Picture(picture, alt=f"Outlines on {view.title}", caption=title, value=counted(count, "object"))
+    return Picture(
+        picture,
+        alt=f"Outlines on {view.title}",
+        caption=title,
+        value=counted(count, "object") if count else "no outlines",
+    )
 
 
 def _chart(draw: Callable[[bool], Figure], alt: str) -> Picture:

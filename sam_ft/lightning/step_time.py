@@ -1,75 +1,76 @@
-"""About how long a training step takes on a machine, from one look at an image and one answer to prompts."""
+"""About how long a training step takes on this machine, from steps of single images."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+import warnings
 from contextlib import nullcontext
+from dataclasses import replace
 
 import torch
 
+from sam_ft.data.splits import DataSplits
+from sam_ft.lightning.data_module import SamDataModule
 from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.memory.estimate import Setup
+from sam_ft.lightning.module import SamModule, TaughtModule
 from sam_ft.lightning.precision import autocast_dtype
-from sam_ft.prompts.presets import InteractivePreset, PromptPreset
-from sam_ft.types import FOREGROUND, ImageEmbedding, Prompts
+from sam_ft.lightning.semantic_module import SemanticModule
+from sam_ft.types import Batch
 
-_WITH_GRADIENT = 3.0
-"""Forward and backward together, in times of forward alone: two products of matrices come back for one."""
 _RUNS = 4
-_LONG_S = 5.0
+_LONG_S = 10.0
 """After so many seconds there is no further run."""
 
 
-def step_seconds(setup: Setup) -> float:
-    """Seconds of a step, without reading of data: measured on one image, multiplied by images, rounds and batches.
+def step_seconds(setup: Setup, data: DataSplits) -> float:
+    """Seconds of a step, its reading of data included and the optimiser's own work not.
 
-    The model is moved to the setup's device and left there, in training.
+    A few images are read, seen and learnt from, one after another, without a change of the weights. The first one warms
+    up and does not count, where there is time for others. Their mean is multiplied by the images of a step.
+
+    Args:
+        setup: the training; its model is moved to the setup's device and left there.
+        data: its first training images are taken, in the order of the training.
     """
-    model, device = setup.model.to(setup.device).train(), setup.device
-    size, recipe = model.image_size, setup.recipe
-    dtype = autocast_dtype(setup.precision)
-    is_learning = any(parameter.requires_grad for parameter in model.image_encoder.parameters())
-    with torch.no_grad(), nullcontext() if dtype is None else torch.autocast(device.type, dtype=dtype):
-        images = torch.zeros(1, 3, size, size, device=device)
-        encoding = _seconds(lambda: model.encode_image(images), device)
-        embedding: ImageEmbedding = model.encode_image(images)
-        if isinstance(recipe, Recipe):
-            prompts = _clicks(recipe.loader.max_objects, device)
-            decoding = _seconds(lambda: model.decode(embedding, prompts, multimask_output=True), device)
-            decoding *= _num_rounds(recipe.prompts)
-        else:
-            decoding = _seconds(lambda: model.classify_pixels(embedding), device)
-    image = encoding * (_WITH_GRADIENT if is_learning else 1.0) + decoding * _WITH_GRADIENT
-    return image * recipe.loader.batch_size * setup.num_batches
-
-
-def _seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Of the fastest of a few runs: the first one warms up, and others are disturbed by other programs."""
+    recipe = setup.recipe
+    module = _module(setup).to(setup.device).train()
+    data_module = SamDataModule(
+        data,
+        image_size=setup.model.image_size,
+        settings=replace(recipe.loader, batch_size=1, num_workers=0),
+        seed=recipe.seed,
+        every_object=not isinstance(recipe, Recipe),
+    )
+    batches = iter(data_module.train_dataloader())
     runs: list[float] = []
     while len(runs) < _RUNS and sum(runs) < _LONG_S:
-        runs.append(_once(work, device))
-    return min(runs)
+        started = time.perf_counter()
+        batch = next(batches, None)
+        if batch is None:
+            break
+        _learn(module, batch.to(setup.device), setup)
+        runs.append(time.perf_counter() - started)
+    counted = runs[1:] or runs
+    return sum(counted) / len(counted) * recipe.loader.batch_size * setup.num_batches
 
 
-def _once(work: Callable[[], object], device: torch.device) -> float:
-    started = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - started
+def _module(setup: Setup) -> TaughtModule:
+    recipe, model = setup.recipe, setup.model
+    if isinstance(recipe, Recipe):
+        return SamModule(
+            model, preset=recipe.prompts, loss=recipe.loss, optimiser=recipe.optimiser, memory=recipe.memory
+        )
+    return SemanticModule(model, loss=recipe.loss, optimiser=recipe.optimiser, memory=recipe.memory)
 
 
-def _clicks(num_objects: int, device: torch.device) -> Prompts:
-    """One click on each object of one image."""
-    return Prompts(
-        points=torch.zeros(1, num_objects, 1, 2, device=device),
-        labels=torch.full((1, num_objects, 1), FOREGROUND, device=device),
-    )
-
-
-def _num_rounds(preset: PromptPreset) -> int:
-    """Of the longest of the presets that are drawn."""
-    if isinstance(preset, InteractivePreset):
-        return preset.num_rounds
-    return max(each.num_rounds for name, each in preset.presets.items() if preset.weights[name] > 0)
+def _learn(module: TaughtModule, batch: Batch, setup: Setup) -> None:
+    """Loss and gradient of a batch; the gradient is thrown away."""
+    dtype = autocast_dtype(setup.precision)
+    with warnings.catch_warnings(), nullcontext() if dtype is None else torch.autocast(setup.device.type, dtype=dtype):
+        warnings.filterwarnings("ignore", message=".*self.log.*")  # nobody logs these steps
+        loss = module.training_step(batch, 0)
+    loss.backward()
+    module.zero_grad(set_to_none=True)
+    if setup.device.type == "cuda":
+        torch.cuda.synchronize(setup.device)

@@ -1,39 +1,52 @@
-"""How long a step takes is measured on parts of it."""
+"""How long a step takes is measured on steps of single images."""
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
 import torch
 
-from sam_ft.lightning import step_time
+from sam_ft.data.synthetic import Synthetic
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.memory.estimate import Setup
+from sam_ft.lightning.module import SamModule
+from sam_ft.lightning.semantic_fitting import SemanticRecipe
 from sam_ft.lightning.step_time import step_seconds
+from sam_ft.models.sam.heads import add_semantic_head
 from sam_ft.models.sam.variants import build_model
 
+DATA = Synthetic.splits(num_train=5, num_val=1, num_test=0, image_size=64, seed=0)
 
-def test_images_rounds_and_batches_multiply_what_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
 
-    def seconds(work: object, device: torch.device) -> float:
-        calls.append(work)
-        work()  # type: ignore[operator]
-        return 2.0 if len(calls) % 2 else 0.5  # the encoder, then the decoder
+def test_the_time_of_one_image_is_multiplied_by_the_images_of_a_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, batches = [0.0], []
 
-    monkeypatch.setattr(step_time, "_seconds", seconds)
+    def training_step(module: SamModule, batch: object, batch_idx: int) -> torch.Tensor:
+        batches.append(batch)
+        clock[0] += 5.0 if len(batches) == 1 else 1.0
+        return next(module.parameters()).sum()
+
+    monkeypatch.setattr(time, "perf_counter", lambda: clock[0])
+    monkeypatch.setattr(SamModule, "training_step", training_step)
+    setup = Setup(build_model("vit_tiny", image_size=64), Recipe(loader=LoaderSettings(batch_size=3)))
+    assert step_seconds(setup, DATA) == pytest.approx(3 * 1.0)
+    assert [len(batch.samples) for batch in batches] == [1, 1, 1, 1]
+    assert step_seconds(replace(setup, num_batches=4), DATA) == pytest.approx(12 * 1.0)
+
+
+def test_the_weights_stay_as_they_are_and_no_gradient_is_left() -> None:
     model = build_model("vit_tiny", image_size=64)
-    recipe = Recipe(loader=LoaderSettings(batch_size=2, max_objects=3))
-    setup = Setup(model=model, recipe=recipe)
-    rounds = recipe.prompts.num_rounds
-    assert step_seconds(setup) == pytest.approx(2 * (3 * 2.0 + 3 * 0.5 * rounds))
-    assert step_seconds(replace(setup, num_batches=4)) == pytest.approx(8 * (3 * 2.0 + 3 * 0.5 * rounds))
-    model.image_encoder.requires_grad_(False)
-    assert step_seconds(setup) == pytest.approx(2 * (2.0 + 3 * 0.5 * rounds))
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    assert step_seconds(Setup(model, Recipe(loader=LoaderSettings(max_objects=1))), DATA) > 0
+    assert all(torch.equal(before[name], value) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
 
 
-def test_a_step_takes_some_time() -> None:
-    setup = Setup(model=build_model("vit_tiny", image_size=64), recipe=Recipe())
-    assert 0 < step_seconds(setup) < 600
+def test_a_step_of_semantic_segmentation_takes_time_too() -> None:
+    model = build_model("vit_tiny", image_size=64)
+    names = {name for index in range(len(DATA.train)) for name in DATA.train[index].class_names}
+    add_semantic_head(model, sorted(names))
+    assert step_seconds(Setup(model, SemanticRecipe()), DATA) > 0
