@@ -131,3 +131,8 @@ def test_a_group_that_matches_no_path_is_refused(tmp_path: Path) -> None:
         data.plan["group"] = rule
         with pytest.raises(ValueError, match="Expected `group`"):
             data.examine()
+
+
+def test_the_docs_name_every_finding_that_is_planted_here() -> None:
+    docs = (Path(__file__).parents[2] / "docs" / "doctor.md").read_text(encoding="utf-8")
+    assert [code for plants in FAULTS.values() for code in plants if f"`{code}`" not in docs] == []
