@@ -25,6 +25,7 @@ class Command(NamedTuple):
 COMMANDS = {
     "demo": Command("demo.py", "fine-tune a small model on a real MRI volume and show what it gained"),
     "prepare": Command("prepare.py", "fetch a public data set and lay it out for fit: sam-ft prepare nuclei"),
+    "doctor": Command("doctor.py", "what is wrong with a data set, and what to set: sam-ft doctor data=... output=..."),
     "fit": Command("fit.py", "fine-tune a model: sam-ft fit data=nifti data.images=... data.labels=..."),
     "evaluate": Command("evaluate.py", "measure a model: sam-ft evaluate checkpoint=... output=..."),
     "forgetting": Command(

@@ -19,9 +19,11 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 from torch import Tensor
 
 from sam_ft.masks.boxes import boxes_of_masks
+from sam_ft.transforms import nearest_indices
 from sam_ft.types import FOREGROUND
 
 TRUTH = "#E69F00"
@@ -143,6 +145,31 @@ def overlay(
     _draw_panel(axes, image, mask=mask, truth=truth, view=view)
     draw_prompts(axes, points=points, labels=labels, box=box)
     return figure
+
+
+def outlined(image: np.ndarray, labels: np.ndarray | None, *, side: int = 360) -> bytes:
+    """A PNG of an image with the outlines of all its objects in the colour of the truth.
+
+    Args:
+        image: (H, W, 3) uint8.
+        labels: (H, W) whole numbers, another one for each object; None: no outlines.
+        side: the longer side of the picture, in pixels.
+    """
+    scale = side / max(image.shape[:2])
+    height, width = (max(1, round(length * scale)) for length in image.shape[:2])
+    picture = Image.fromarray(np.ascontiguousarray(image)).resize((width, height), Image.Resampling.BILINEAR)
+    if labels is not None:
+        rows, columns = (nearest_indices(*pair).numpy() for pair in zip(labels.shape, (height, width), strict=True))
+        shown = labels[rows][:, columns]
+        edge = np.zeros(shown.shape, dtype=bool)
+        edge[1:] |= shown[1:] != shown[:-1]
+        edge[:, 1:] |= shown[:, 1:] != shown[:, :-1]
+        pixels = np.array(picture)
+        pixels[edge] = [round(255 * part) for part in to_rgb(TRUTH)]
+        picture = Image.fromarray(pixels)
+    buffer = io.BytesIO()
+    picture.save(buffer, format="png")
+    return buffer.getvalue()
 
 
 def comparison_figure(cases: Sequence[Case]) -> Figure:

@@ -15,6 +15,7 @@ from sam_ft.charts import (
     calibrations_figure,
     curves_figure,
     differences_figure,
+    histogram_figure,
     training_figure,
 )
 from sam_ft.metrics.calibration import calibration
@@ -110,3 +111,12 @@ def test_calibrations_of_two_models_are_two_named_lines() -> None:
         pytest.approx([0.3, 0.7]), pytest.approx([0.1, 0.9]),
     ]  # fmt: skip
     assert [text.get_text() for text in axes.get_legend().get_texts()] == ["before", "after"]
+
+
+def test_histogram_has_a_bar_for_each_count_and_a_logarithmic_axis_where_edges_grow() -> None:
+    even = histogram_figure([0, 1, 2], [3, 4], title="t", xlabel="x")
+    assert [bar.get_height() for bar in even.axes[0].patches] == [3, 4]
+    assert even.axes[0].get_xscale() == "linear" and even.axes[0].get_xlabel() == "x"
+    steep = histogram_figure([1, 10, 100], [3, 4], title="t", xlabel="x", mark=16, dark=True)
+    assert steep.axes[0].get_xscale() == "log"
+    assert [line.get_xdata()[0] for line in steep.axes[0].lines] == [16]

@@ -24,6 +24,7 @@ from sam_ft.pictures import (
     comparison_figure,
     draw_overlay,
     draw_prompts,
+    outlined,
     overlay,
     to_png,
     view_around,
@@ -159,3 +160,14 @@ def test_drawing_does_not_need_pyplot() -> None:
         "sys.exit('matplotlib.pyplot' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_outlined_draws_the_border_between_objects_that_touch() -> None:
+    image, labels = np.full((20, 40, 3), 90, dtype=np.uint8), np.ones((20, 40), dtype=np.int64)
+    labels[:, 20:] = 2
+    drawn = np.array(Image.open(io.BytesIO(outlined(image, labels, side=80))))
+    truth = [round(255 * part) for part in to_rgb(TRUTH)]
+    assert drawn.shape == (40, 80, 3)
+    assert (drawn == truth).all(axis=-1).any(axis=0).nonzero()[0].tolist() == [40]
+    plain = np.array(Image.open(io.BytesIO(outlined(image, None, side=80))))
+    assert (plain == 90).all()

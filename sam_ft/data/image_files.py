@@ -77,6 +77,19 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ValueError(f"Expected an image in {path}, but it cannot be decoded: {err}") from err
 
 
+def stored_pixels(path: Path, *, as_indices: bool = False) -> np.ndarray:
+    """The file's pixels in the type and with the channels that it stores, nothing scaled.
+
+    Args:
+        path: Of the file.
+        as_indices: Whether a palette image is read as its indices, as a label map is; otherwise as colours.
+
+    Raises:
+        ValueError: The file cannot be decoded, or holds several pages.
+    """
+    return _decode(path, as_indices=as_indices)
+
+
 def _decode(path: Path, *, as_indices: bool = False, unknown: Literal["pages", "channels"] = "pages") -> np.ndarray:
     """The file's pixels, all of its bits; those of a palette image as colours, or as the indices themselves."""
     if _needs_tifffile(path):

@@ -62,13 +62,15 @@ class PictureRow:
 
     title: str
     pictures: Sequence[Picture]
+    columns: int | None = None  # places for pictures; None: as many as there are
 
 
 @dataclass(frozen=True)
 class Gallery:
-    """Rows of pictures one below the other, under a key to the colours of `sam_ft.pictures`."""
+    """Rows of pictures one below the other, under a key to the colours of `sam_ft.pictures` if it has one."""
 
     rows: Sequence[PictureRow]
+    has_key: bool = True
 
 
 @dataclass(frozen=True)
@@ -214,8 +216,9 @@ def _block(block: Block) -> str:
             return _table(block)
         case Picture():
             return _picture(block, kind="wide" if block.wide else "chart")
-        case Gallery(rows):
-            return f'{_KEY}<div class="cases">\n{"".join(map(_picture_row, rows))}</div>\n'
+        case Gallery(rows, has_key):
+            cases = "".join(map(_picture_row, rows))
+            return f'{_KEY if has_key else ""}<div class="cases">\n{cases}</div>\n'
         case Facts(items):
             facts = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>\n" for name, value in items)
             return f'<dl class="facts">\n{facts}</dl>\n'
@@ -244,8 +247,9 @@ def _cell(text: str) -> str:
 
 def _picture_row(row: PictureRow) -> str:
     pictures = "".join(_picture(picture, kind="panel") for picture in row.pictures)
-    columns = f'style="--columns:{len(row.pictures)}"'
-    return f'<div><h3>{escape(row.title)}</h3><div class="case" {columns}>{pictures}</div></div>\n'
+    columns = f'style="--columns:{row.columns or len(row.pictures)}"'
+    title = f"<h3>{escape(row.title)}</h3>" if row.title else ""
+    return f'<div>{title}<div class="case" {columns}>{pictures}</div></div>\n'
 
 
 def _picture(picture: Picture, *, kind: str) -> str:

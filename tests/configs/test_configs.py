@@ -51,7 +51,7 @@ COMPOSED_ONLY = {
     "trainer",
     "embedding_cache",
 }  # each has a test of its own below
-PROGRAMS = {"fit", "evaluate", "forgetting", "program"}
+PROGRAMS = {"doctor", "fit", "evaluate", "forgetting", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
 DATA = {
     "synthetic": [],

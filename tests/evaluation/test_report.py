@@ -138,3 +138,10 @@ def test_the_page_is_written_at_once(tmp_path: Path, page: Page) -> None:
     write_page(tmp_path / "demo" / "index.html", page)
     assert (tmp_path / "demo" / "index.html").read_text(encoding="utf-8") == render(page)
     assert len(list((tmp_path / "demo").iterdir())) == 1
+
+
+def test_a_gallery_may_have_no_key_and_its_rows_no_title() -> None:
+    row = PictureRow("", [Picture(b"png", alt="a")], columns=3)
+    with_key, without = (render(Page("t", "s", [Section("x", [Gallery([row], has_key=key)])])) for key in (True, False))
+    assert 'class="key"' in with_key and 'class="key"' not in without
+    assert "<h3>" not in without and "--columns:3" in without

@@ -68,21 +68,31 @@ def warn_of_two_affines(image: SpatialImage, *, path: Path) -> None:
     The sform counts where its code is above 0 (nibabel's rule, as in most tools). Differences below 0.01 mm at every
     corner and below 0.05 degrees are rounding.
     """
-    if not isinstance(image, Nifti1Image):
-        return
     try:
-        qform, sform = image.get_qform(coded=True)[0], image.get_sform(coded=True)[0]
+        apart = distance_of_affines(image)
     except (ValueError, nibabel.spatialimages.HeaderDataError) as err:
         _logger.warning("%s has a qform that makes no sense (%s); the affine that counts is nibabel's.", path, err)
         return
-    if qform is None or sform is None or not (np.isfinite(qform).all() and np.isfinite(sform).all()):
-        return
-    distance_mm, angle = _furthest_corner_mm(qform, sform, image.shape[:3]), _angle_degrees(qform, sform)
-    if distance_mm > _SAME_WITHIN_MM or angle > _SAME_WITHIN_DEGREES:
+    if apart is not None:
         _logger.warning(
             "%s places its voxels in two ways: qform and sform lie up to %.4g mm and %.3g degrees apart. "
-            "The sform is used.", path, distance_mm, angle,
+            "The sform is used.", path, *apart,
         )  # fmt: skip
+
+
+def distance_of_affines(image: SpatialImage) -> tuple[float, float] | None:
+    """How many mm and degrees a file's qform and sform lie apart at most; None where they agree or one is missing.
+
+    Raises:
+        ValueError, HeaderDataError: The qform makes no sense.
+    """
+    if not isinstance(image, Nifti1Image):
+        return None
+    qform, sform = image.get_qform(coded=True)[0], image.get_sform(coded=True)[0]
+    if qform is None or sform is None or not (np.isfinite(qform).all() and np.isfinite(sform).all()):
+        return None
+    distance_mm, angle = _furthest_corner_mm(qform, sform, image.shape[:3]), _angle_degrees(qform, sform)
+    return (distance_mm, angle) if distance_mm > _SAME_WITHIN_MM or angle > _SAME_WITHIN_DEGREES else None
 
 
 def _furthest_corner_mm(first: np.ndarray, second: np.ndarray, shape: tuple[int, ...]) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import ndimage
@@ -60,6 +60,10 @@ class ObjectRule:
     def ignored_values(self) -> tuple[int, ...]:
         """The values of pixels whose class nobody knows."""
         return _as_tuple(self.ignored)
+
+    def in_slices(self) -> ObjectRule:
+        """The same rule for single slices: what is connected in the volume becomes what is connected in the slice."""
+        return replace(self, kind="components") if self.kind == "components_3d" else self
 
     def values_by_class(self, present: Sequence[int]) -> dict[str, tuple[int, ...]]:
         """The classes as name -> values; those of the values `present` where the rule names none."""

@@ -1,0 +1,95 @@
+"""What a data set holds on disk, before any of it is decoded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+
+import numpy as np
+
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.semantic_maps import ClassValues
+from sam_ft.data.splits import Part
+from sam_ft.doctor.findings import Finding
+from sam_ft.types import Sample
+
+
+class Meaning(Enum):
+    """What the numbers of a label mean."""
+
+    INSTANCES = "instances"
+    """Every value above 0 is one object of its image."""
+    CLASSES = "classes"
+    """A value is a class of its pixels."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One image, or one volume, with its label.
+
+    Attributes:
+        name: unique in its part.
+        part: train, val or test; None where that is not known, or it belongs to none.
+        group: what must not come apart: a patient, a volume, a file.
+        image: the file; None where there is none.
+        label: its label map or label volume; None where labels are no such files.
+        sample: reads what the data set makes of it, where `label` says nothing.
+    """
+
+    name: str
+    part: Part | None
+    group: str
+    image: Path | None = None
+    label: Path | None = None
+    sample: Callable[[], Sample] | None = None
+
+
+@dataclass(frozen=True)
+class Inventory:
+    """All cases of a data set, and how they are read.
+
+    Attributes:
+        cases: in the order of their names.
+        meaning: of the labels.
+        findings: what was noticed while the files were listed.
+        is_volumes: whether cases are volumes, of which slices are seen.
+        axis: the plane of the slices; of volumes only.
+        volume_index: which volume of a 4-D image.
+        window: (level, width) through which slices are shown; None: percentiles of the volume.
+        rule: what counts as an object of a slice; of volumes only.
+        values: what the numbers in label maps of classes mean.
+        smallest_px: smaller objects are left out.
+        is_stretched: whether the brightness of each image is stretched.
+    """
+
+    cases: Sequence[Case]
+    meaning: Meaning = Meaning.INSTANCES
+    findings: Sequence[Finding] = ()
+    is_volumes: bool = False
+    axis: str = "axial"
+    volume_index: int | None = None
+    window: tuple[float, float] | None = None
+    rule: ObjectRule = field(default_factory=ObjectRule)
+    values: ClassValues | None = None
+    smallest_px: int = 1
+    is_stretched: bool = False
+
+    @property
+    def least_area_px(self) -> int:
+        """Objects of fewer pixels are left out."""
+        return self.rule.min_area_px if self.is_volumes else self.smallest_px
+
+    @property
+    def least_area_key(self) -> str:
+        """The setting that says so."""
+        return "data.objects.min_area_px" if self.is_volumes else "data.min_area_px"
+
+
+def drawn(cases: Sequence[Case], *, limit: int, seed: int) -> list[Case]:
+    """At most `limit` cases, drawn by the seed, in their order; all where there are no more."""
+    if len(cases) <= limit:
+        return list(cases)
+    chosen = np.random.default_rng(seed).choice(len(cases), limit, replace=False)
+    return [cases[index] for index in sorted(chosen.tolist())]

@@ -1,0 +1,113 @@
+"""`sam-ft doctor` as a user meets it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from tests.doctor import faults_of_images, healthy
+
+Program = Callable[..., Any]
+TINY = [
+    "prompts.num_clicks=1",
+    "prompts.num_mask_only=0",
+    "loader.max_objects=2",
+    "trainer.accelerator=cpu",
+    "trainer.max_steps=2",
+    "trainer.val_check_interval=2",
+    "trainer.limit_val_batches=1",
+    "monitoring.wandb=disabled",
+    "monitoring.pictures=1",
+    "monitoring.thresholds=0",
+]
+
+
+def test_the_experiment_that_the_doctor_writes_is_one_that_fit_runs(sam_ft: Program, tmp_path: Path) -> None:
+    data = healthy.instances(tmp_path)
+    faults_of_images.specks(data)
+    result = sam_ft("doctor", "data=image_mask", f"data.root={data.root}", "output=look", *TINY)
+    assert result.code == 0, result.err
+    assert "WARNING specks" in result.out and "0 errors, 1 warning" in result.out
+    text = Path("look/experiment.yaml").read_text()
+    assert "sam-ft fit --config-dir look --config-name experiment" in text
+    assert "min_area_px: 10  # smaller objects are probably slips of the pen" in text
+    written = OmegaConf.create(text)
+    assert written.data == {"root": str(data.root), "min_area_px": 10}
+    assert (written.model.image_size, written.model.weights) == (256, "vit_tiny_phantoms")
+    trained = sam_ft("fit", "--config-dir", "look", "--config-name", "experiment", "output=run")
+    assert trained.code == 0, trained.err
+    assert Path("run/last.ckpt").is_file()
+    config = OmegaConf.load("run/config.yaml")
+    assert (config.data.min_area_px, config.model.image_size, config.trainer.max_steps) == (10, 256, 2)
+
+
+def test_errors_are_told_by_the_exit_code_the_console_the_page_and_the_json_file(
+    sam_ft: Program, tmp_path: Path
+) -> None:
+    data = healthy.instances(tmp_path)
+    faults_of_images.unreadable_label(data)
+    faults_of_images.unreadable_image(data)
+    broken = str(data.files("labels")[0])
+    result = sam_ft("doctor", "data=image_mask", f"data.root={data.root}", "output=look", "measure=false")
+    assert result.code == 1
+    assert "ERROR unreadable_label: 1 label cannot be read." in result.out and broken in result.out
+    told = json.loads(Path("look/doctor.json").read_text())
+    assert [finding["code"] for finding in told["findings"]] == ["unreadable_image", "unreadable_label"]
+    assert told["findings"][1]["found"][0]["where"] == broken
+    assert (told["num_cases"], told["parts"], told["cost"]) == (24, {"train": 12, "val": 6, "test": 6}, {})
+    page = Path("look/index.html").read_text()
+    assert "unreadable_label" in page and broken in page and "<img" in page and 'src="http' not in page
+
+
+def test_what_only_the_reader_refuses_is_an_error_too(sam_ft: Program, tmp_path: Path) -> None:
+    data = healthy.instances(tmp_path)
+    given = ["data=image_mask", f"data.root={data.root}", "data.min_area_px=9000", "output=look"]
+    result = sam_ft("doctor", *given)
+    assert result.code == 1
+    assert "ERROR refused: Expected at least one object of 9000 pixels" in result.out
+
+
+def test_what_the_user_has_set_is_kept_and_not_suggested(sam_ft: Program, tmp_path: Path) -> None:
+    data = healthy.classes(tmp_path)
+    given = ["data=semantic_maps", f"data.root={data.root}", "task=semantic", "data.classes={cell: 1, wall: 2}"]
+    result = sam_ft("doctor", *given, "output=look", "model.image_size=64", "+trainer.profiler=simple", "adapt=decoder")
+    assert result.code == 0, result.err
+    assert "Nothing is wrong" in result.out and "Settings that suit it" not in result.out
+    assert "memory: about" in result.out and "time: about" in result.out
+    written = OmegaConf.load("look/experiment.yaml")
+    assert written.defaults == [
+        "fit", {"override /data": "semantic_maps"}, {"override /task": "semantic"}, {"override /adapt": "decoder"},
+        "_self_",
+    ]  # fmt: skip
+    assert written.data.classes == {"cell": 1, "wall": 2}
+    assert written.trainer == {"profiler": "simple"}
+    assert "limit" not in written and "output" not in written
+
+
+def test_volumes_are_looked_at(sam_ft: Program, tmp_path: Path) -> None:
+    data = healthy.volumes(tmp_path)
+    kinds = [f"data.{kind}='{data.root}/*/{kind}/scan.nii.gz'" for kind in ("images", "labels")]
+    result = sam_ft("doctor", "data=nifti", *kinds, "data.objects.kind=components", "output=look", "measure=false")
+    assert result.code == 0, result.err
+    assert "10 volumes (6 train, 2 val, 2 test)" in result.out
+    told = json.loads(Path("look/doctor.json").read_text())
+    assert [each["value"] for each in told["values"]] == [1]
+
+
+@pytest.mark.parametrize(
+    "given, said",
+    [
+        ((), "add data=NAME"),
+        (("data=image_mask", "data.root=nowhere"), "Expected nowhere to hold the folders"),
+        (("data=synthetic", "limit=0"), "Expected `limit`"),
+        (("data=synthetic", "measure=maybe"), "Expected `measure` to be true or false"),
+    ],
+)
+def test_a_mistake_of_the_user_is_one_line(sam_ft: Program, given: tuple[str, ...], said: str) -> None:
+    result = sam_ft("doctor", *given, "output=look")
+    assert result.code == 2 and said in result.err and result.err.count("\n") == 1
