@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_ft.data.image_files import image_size, read_image, stored_pixels, stretched
+from sam_ft.data.image_files import image_size, read_image, stored_pixels
+from sam_ft.data.pixels import stretched
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Found
 from sam_ft.doctor.intensities import image_facts
