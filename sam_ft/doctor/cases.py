@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -57,7 +58,8 @@ class Inventory:
         is_volumes: whether cases are volumes, of which slices are seen.
         axis: the plane of the slices; of volumes only.
         volume_index: which volume of a 4-D image.
-        window: (level, width) through which slices are shown; None: percentiles of the volume.
+        window: (level, width) through which slices are shown; "file": that of each header; None: percentiles of the
+            volume.
         rule: what counts as an object of a slice; of volumes only.
         values: what the numbers in label maps of classes mean.
         smallest_px: smaller objects are left out.
@@ -70,7 +72,7 @@ class Inventory:
     is_volumes: bool = False
     axis: str = "axial"
     volume_index: int | None = None
-    window: tuple[float, float] | None = None
+    window: tuple[float, float] | Literal["file"] | None = None
     rule: ObjectRule = field(default_factory=ObjectRule)
     values: ClassValues | None = None
     smallest_px: int = 1

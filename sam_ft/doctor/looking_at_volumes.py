@@ -12,6 +12,7 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 from sam_ft.data.nifti.grid import PLANES, SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import distance_of_affines
 from sam_ft.data.nifti.reading import grid_of, num_time_points, open_volume, read_voxels
+from sam_ft.data.nifti.stored import window_of
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Found
 from sam_ft.doctor.intensities import image_facts
@@ -54,7 +55,7 @@ def look_at_volume(case: Case, inventory: Inventory) -> Seen:
     label_facts, chosen = (None, {}) if labels is None else _objects(labels, grid, inventory)
     views: tuple[View, ...] = ()
     if chosen and facts.high > facts.low:
-        low, high = _shown_range(voxels, inventory.window)
+        low, high = _shown_range(voxels, window_of(image) if inventory.window == "file" else inventory.window)
         planes = grid.planes(grid.to_canonical(voxels))
         views = tuple(
             View(f"{case.name}, {grid.plane} {index}", _picture(planes[index], grid, low, high), shown)
@@ -88,8 +89,9 @@ def _read_labels(path: Path, grid: SliceGrid) -> np.ndarray:
         own = grid_of(label, path=path, plane=grid.plane)
     except ValueError as err:
         raise UnusableError("unreadable_label", path, _one_line(err)) from err
-    if own.shape != grid.shape:
-        raise UnusableError("size_mismatch", path, f"{own.shape}, but its image {grid.path.name} {grid.shape}")
+    if own.canonical_shape != grid.canonical_shape:
+        sizes = f"{own.canonical_shape}, but its image {grid.path.name} {grid.canonical_shape}"
+        raise UnusableError("size_mismatch", path, sizes)
     try:
         refuse_other_grid(grid, own)
     except ValueError as err:
@@ -107,7 +109,7 @@ def _read_labels(path: Path, grid: SliceGrid) -> np.ndarray:
     if voxels.min() < 0:
         raise UnusableError("negative_label", path, f"down to {voxels.min():g}")
     whole = voxels.astype(np.min_scalar_type(int(voxels.max())))
-    return grid.planes(grid.to_canonical(whole))
+    return grid.planes(own.to_canonical(whole))
 
 
 def _objects(labels: np.ndarray, grid: SliceGrid, inventory: Inventory) -> tuple[LabelFacts, dict[int, np.ndarray]]:

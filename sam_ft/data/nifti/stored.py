@@ -64,7 +64,7 @@ class NiftiVolume:
     def of(cls, image: SpatialImage, *, path: Path, volume_index: int | None) -> NiftiVolume:
         """The volume of an opened image."""
         mapped = isinstance(image, Nifti1Image) and path.suffix.lower() == ".nii"
-        return cls(path, volume_index, scaling_of(image), identity_of(image), mapped, _window_of(image))
+        return cls(path, volume_index, scaling_of(image), identity_of(image), mapped, window_of(image))
 
     def read(self) -> np.ndarray:
         """(X, Y, Z) unscaled numbers; raises as `read_stored`."""
@@ -76,7 +76,8 @@ def identity_of(image: SpatialImage) -> FileIdentity:
     return FileIdentity.of(sorted({Path(holder.filename) for holder in image.file_map.values() if holder.filename}))
 
 
-def _window_of(image: SpatialImage) -> tuple[float, float] | None:
+def window_of(image: SpatialImage) -> tuple[float, float] | None:
+    """The (level, width) from cal_min to cal_max of an opened NIfTI image; None where it has none."""
     if not isinstance(image, Nifti1Image):
         return None
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
