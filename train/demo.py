@@ -12,7 +12,7 @@ import logging
 import runpy
 import shutil
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hydra import compose, initialize_config_dir
@@ -236,17 +236,25 @@ def facts() -> list[tuple[str, str]]:
 def main() -> None:
     """The program."""
     parser = argparse.ArgumentParser(prog="sam-ft demo", description=__doc__)
-    parser.add_argument("--output", type=Path, default=Path("runs/demo"), help="the folder to write to")
     parser.add_argument(
-        "overrides", nargs="*", metavar="name=value", help="other settings than configs/experiment/demo_brain.yaml's"
+        "overrides",
+        nargs="*",
+        metavar="name=value",
+        help="output=FOLDER (runs/demo unless given), and other settings than configs/experiment/demo_brain.yaml's",
     )
-    arguments = parser.parse_args()
+    output, overrides = _output_in(parser.parse_args().overrides)
     program.quiet_libraries()
     try:
-        kept = demo(arguments.output, *arguments.overrides)
+        kept = demo(output, *overrides)
     except USER_ERRORS as err:
         program.exit_with(err, config_folder=find_configs())
     raise SystemExit(0 if kept else 1)
+
+
+def _output_in(overrides: Sequence[str], *, default: str = "runs/demo") -> tuple[Path, list[str]]:
+    """The folder that overrides name, and the others of them."""
+    named = [override.removeprefix("output=") for override in overrides if override.startswith("output=")]
+    return Path([default, *named][-1]), [override for override in overrides if not override.startswith("output=")]
 
 
 if __name__ == "__main__":

@@ -90,3 +90,8 @@ def test_the_demo_removes_its_own_training_alone(demo: dict[str, Any], tmp_path:
     (tmp_path / "last.ckpt").touch()
     demo["remove_training"](tmp_path)
     assert not tmp_path.exists()
+
+
+def test_the_last_output_among_the_settings_is_the_folder(demo):
+    assert demo["_output_in"](["seed=1"]) == (Path("runs/demo"), ["seed=1"])
+    assert demo["_output_in"](["output=a", "seed=1", "output=b"]) == (Path("b"), ["seed=1"])
