@@ -105,6 +105,11 @@ class CocoSamples:
             ignored=None if ignored is None else torch.from_numpy(ignored),
         )
 
+    def classes_at(self, index: int) -> tuple[str, ...]:
+        """The classes of a sample's objects, those too small to be kept included; nothing is drawn or read."""
+        objects = self._of(self._chosen[index], is_crowd=False)
+        return tuple(self.annotations.category_names[category] for category in self.annotations.categories[objects])
+
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
 

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
+from sam_ft.data.mixture import MixtureSamples
 from sam_ft.data.splits import DataSplits
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
@@ -36,6 +37,7 @@ def test_every_data_config_has_a_test() -> None:
         "sa1b",
         "instance_folders",
         "manifest",
+        "mixture",
     }
 
 
@@ -149,6 +151,31 @@ def test_manifest_config_reads_a_table_with_columns_of_other_names(tmp_path: Pat
     (tmp_path / "cells.csv").write_text("file,mask,part\na.png,label.png,train\nb.png,label.png,val\n")
     splits = build("manifest", f"path={tmp_path}/cells.csv", "columns.image=file", "columns.split=part")
     assert splits.test is None and splits.val[0].name == "b" and len(splits.train) == 1
+
+
+def test_mixture_config_takes_other_data_configs_by_name(nifti: Any) -> None:
+    nifti.save_case("a", np.ones((4, 4, 50), dtype=np.uint8))
+    images, labels = nifti.patterns
+    with initialize_config_dir(str(CONFIGS.parent), version_base=None):
+        config = compose(
+            "fit",
+            [
+                "data=mixture",
+                "+data@data.sets.scans=nifti",
+                "data/split@data.sets.scans.split=slabs",
+                f"data.sets.scans.images='{images}'",
+                f"data.sets.scans.labels='{labels}'",
+                "+data@data.sets.shapes=synthetic",
+                "data.sets.shapes.num_train=3",
+                "data.weights={scans: 1, shapes: 3}",
+                "data.epoch_images=8",
+                "output=nowhere",
+            ],
+        )
+    splits = instantiate(config.data)
+    assert isinstance(splits.train, MixtureSamples) and isinstance(splits.test, MixtureSamples)
+    assert {name: part.num_draws for name, part in splits.train.sets.items()} == {"scans": 2, "shapes": 6}
+    assert splits.test.set_names == ("scans", "shapes")
 
 
 @pytest.mark.parametrize("name", ["synthetic", "phantoms"])
