@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -10,12 +11,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from sam_ft.checks import expect_whole_number
+from sam_ft.checks import expect_whole_number, shortened
 from sam_ft.data.coco_annotations import CocoAnnotations, CocoImage, read_coco_annotations
 from sam_ft.data.folders import divided, expanded, listed
 from sam_ft.data.image_files import read_image
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.masks.rle import RunLengths, areas, decode, splits_of
+from sam_ft.masks.room import expect_room
 from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
@@ -88,6 +90,7 @@ class CocoSamples:
                 f"{described.identity}, but got {image.shape[:2]}."
             )
         objects = self._of(position, is_crowd=False)
+        expect_room(len(objects), size=described.size, path=self.annotations.path)
         run_lengths = self._stack(objects, described.size)
         large = areas(run_lengths) >= self.min_area_px
         masks = decode(run_lengths)[large]
@@ -183,11 +186,13 @@ def _expect_files(folder: Path, images: Sequence[CocoImage], path: Path) -> None
     for image in images:
         place = (folder / image.file_name).parent
         if place not in found:
-            found[place] = {each.name for each in place.iterdir()} if place.is_dir() else set()
+            try:
+                found[place] = set(os.listdir(place))
+            except (OSError, ValueError):  # no folder, or a name that no file system takes
+                found[place] = set()
         if Path(image.file_name).name not in found[place]:
-            raise ValueError(
-                f"Expected image {image.identity} of {path} at {folder / image.file_name}, but there is none."
-            )
+            where = shortened(str(folder / image.file_name), 400)
+            raise ValueError(f"Expected image {image.identity} of {path} at {where}, but there is none.")
 
 
 def _unique_names(images: Sequence[CocoImage], path: Path) -> list[str]:

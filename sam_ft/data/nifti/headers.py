@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,8 @@ import numpy as np
 from isal import igzip
 from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import SpatialImage
+
+from sam_ft.data.nifti.inflating import DAMAGED
 
 _logger = logging.getLogger(__name__)
 
@@ -34,7 +35,7 @@ def why_unreadable(path: Path, err: Exception) -> str:
             start = file.read(_HEADER_BYTES)
     except igzip.BadGzipFile:
         return "it is no gzip file" if path.stat().st_size else "it is empty"
-    except (OSError, EOFError, zlib.error) as broken:
+    except DAMAGED as broken:
         return f"the file is damaged: {broken}"
     if not start:
         return "it is empty"
