@@ -55,7 +55,7 @@ def drawing_of(samples: SampleDataset, *, balance: ClassBalance | None = None, n
     rare = {name: repeats for name, repeats in class_repeats.items() if repeats > 1}
     _logger.info(
         "Class balance: %s.",
-        ", ".join(f"{name} ({100 * shares[name]:.2g} % of draws) x {rare[name]:.2g}" for name in rare)
+        ", ".join(f"{name} ({100 * shares[name]:.2g} % of draws) x {rare[name]:.3g}" for name in rare)
         or f"no class is in less than {100 * balance.rare_below:g} % of the draws",
     )
     return Drawing(_stock_draws(sets, image_repeats(images, class_repeats)), class_repeats)
