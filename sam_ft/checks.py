@@ -25,6 +25,11 @@ def expect_number(name: str, value: object, *, least: float) -> float:
     return value
 
 
+def shortened(text: str, most: int = 80) -> str:
+    """A text for a message, of so many characters at most."""
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def expect_bool(name: str, value: object) -> bool:
     """The value itself.
 

@@ -1,4 +1,4 @@
-"""Writing files so that nothing half-written is ever seen."""
+"""Writing files so that nothing half-written is ever seen, and which of them may be read."""
 
 from __future__ import annotations
 
@@ -8,6 +8,17 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+
+def is_file(path: Path) -> bool:
+    """Whether there is a file that has an end: no folder, no device, and no pipe, on which a reader may wait for ever.
+
+    A name that no file system takes is none either.
+    """
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -118,6 +118,7 @@ class Sample:
     name: str  # unique in its data set; what errors, records and pictures call this image
     pixel_mm: tuple[float, float] | None = None  # height and width of a pixel
     ignored: Tensor | None = None  # (H, W) bool: pixels whose class nobody knows; semantic segmentation leaves them out
+    set_name: str | None = None  # of a mixture of data sets, the one that this is from
 
     def __post_init__(self) -> None:
         height, width = self.image.shape[:2]

@@ -20,10 +20,20 @@ def class_names_of(samples: SampleDataset) -> tuple[str, ...]:
     known = getattr(samples, "class_names", None)
     if known is not None:
         return tuple(known)
-    names = {name for index in range(len(samples)) for name in samples[index].class_names}
+    names = {name for index in range(len(samples)) for name in classes_in(samples, index)}
     if not names:
         raise ValueError("Expected at least one object in the data set, to know its classes, but got none.")
     return tuple(sorted(names))
+
+
+def classes_in(samples: SampleDataset, index: int) -> tuple[str, ...]:
+    """The classes of the objects of one sample, perhaps several times; read without its image where that can be."""
+    for name in ("classes_at", "without_image"):
+        read = getattr(samples, name, None)
+        if read is not None:
+            found = read(index)
+            return found if name == "classes_at" else found.class_names
+    return samples[index].class_names
 
 
 def class_indices(batch: Batch, class_names: Sequence[str]) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -11,13 +12,14 @@ from typing import Unpack
 import numpy as np
 import torch
 
-from sam_ft.checks import expect_whole_number
+from sam_ft.checks import expect_whole_number, shortened
 from sam_ft.data.coco_annotations import CocoAnnotations, CocoImage, read_coco_annotations
 from sam_ft.data.folders import divided, expanded, listed
 from sam_ft.data.image_files import read_image
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.masks.rle import RunLengths, areas, decode, splits_of
+from sam_ft.masks.room import expect_room
 from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
@@ -93,6 +95,7 @@ class CocoSamples:
                 f"{described.identity}, but got {image.shape[:2]}."
             )
         objects = self._of(position, is_crowd=False)
+        expect_room(len(objects), size=described.size, path=self.annotations.path)
         run_lengths = self._stack(objects, described.size)
         large = areas(run_lengths) >= self.min_area_px
         masks = decode(run_lengths)[large]
@@ -109,6 +112,11 @@ class CocoSamples:
             name=self._names[index],
             ignored=None if ignored is None else torch.from_numpy(ignored),
         )
+
+    def classes_at(self, index: int) -> tuple[str, ...]:
+        """The classes of a sample's objects, those too small to be kept included; nothing is drawn or read."""
+        objects = self._of(self._chosen[index], is_crowd=False)
+        return tuple(self.annotations.category_names[category] for category in self.annotations.categories[objects])
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))
@@ -185,11 +193,13 @@ def _expect_files(folder: Path, images: Sequence[CocoImage], path: Path) -> None
     for image in images:
         place = (folder / image.file_name).parent
         if place not in found:
-            found[place] = {each.name for each in place.iterdir()} if place.is_dir() else set()
+            try:
+                found[place] = set(os.listdir(place))
+            except (OSError, ValueError):  # no folder, or a name that no file system takes
+                found[place] = set()
         if Path(image.file_name).name not in found[place]:
-            raise ValueError(
-                f"Expected image {image.identity} of {path} at {folder / image.file_name}, but there is none."
-            )
+            where = shortened(str(folder / image.file_name), 400)
+            raise ValueError(f"Expected image {image.identity} of {path} at {where}, but there is none.")
 
 
 def _unique_names(images: Sequence[CocoImage], path: Path) -> list[str]:

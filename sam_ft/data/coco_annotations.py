@@ -11,6 +11,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from sam_ft.checks import shortened
 from sam_ft.data.json_files import json_elements
 from sam_ft.masks.polygons import run_lengths_of_polygons
 from sam_ft.masks.rle import RunLengths, splits_of
@@ -113,7 +114,7 @@ class _Collected:
         if not (isinstance(file_name, str) and file_name and _is_length(height) and _is_length(width)):
             raise ValueError(
                 f"Expected `file_name`, `height` and `width` of image {identity} in {self.path}, "
-                f"but got {file_name!r}, {height!r} and {width!r}."
+                f"but got {shortened(repr(file_name))}, {shortened(repr(height))} and {shortened(repr(width))}."
             )
         if identity in self.images:
             raise ValueError(f"Expected each image once in {self.path}, but {identity} is there twice.")
@@ -158,13 +159,13 @@ class _Collected:
             run_lengths = from_coco([segmentation])
             self.rle_sizes.extend(run_lengths.size)
             return [run_lengths.counts.tolist()]
-        except ValueError as err:
+        except (ValueError, OverflowError) as err:
             raise ValueError(f"{self.path}, annotation {identity}: {err}") from err
 
     def _wrong(self, identity: int, wanted: str, found: object) -> ValueError:
-        text = repr(found)
-        shown = text if len(text) <= 80 else f"{text[:77]}..."
-        return ValueError(f"Expected {wanted} of annotation {identity} in {self.path}, but got {shown}.")
+        return ValueError(
+            f"Expected {wanted} of annotation {identity} in {self.path}, but got {shortened(repr(found))}."
+        )
 
     def sorted_by_image(self) -> CocoAnnotations:
         """Everything, checked."""
@@ -230,7 +231,7 @@ class _Collected:
 
 
 def _is_length(value: object) -> TypeGuard[int]:
-    return type(value) is int and value > 0
+    return type(value) is int and 0 < value < 2**31
 
 
 def _ranges(starts: np.ndarray, lengths: np.ndarray) -> np.ndarray:

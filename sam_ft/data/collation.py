@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -12,6 +12,7 @@ from torch import Tensor
 from sam_ft.data.augment import Augmentation
 from sam_ft.data.embedding_cache.cached import CachedEmbeddings
 from sam_ft.data.layers import layers_of
+from sam_ft.data.mixture import MixtureSamples
 from sam_ft.data.splits import SampleDataset
 from sam_ft.data.windows import RandomWindow
 from sam_ft.masks.areas import mask_areas
@@ -43,12 +44,16 @@ class Prepare:
         window: The part of the image that is seen; None for all of it.
         augment: Applied to image and masks together; None for none.
         max_objects: More objects in sight than these are thinned out at random; None keeps all.
+        class_repeats: Class -> how rare it is; of more objects than `max_objects` those of the rarest classes are
+            kept, and between those of one rarity, such as that of all common classes, chance decides. See
+            `sam_ft.data.balance`.
     """
 
     image_size: int
     window: RandomWindow | None = None
     augment: Augmentation | None = None
     max_objects: int | None = None
+    class_repeats: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.max_objects is not None and self.max_objects < 1:
@@ -85,7 +90,7 @@ class Prepare:
         if self.augment is not None:
             sample = self._augmented(sample, self.augment, seen, random)
         else:
-            sample = _choose(sample, self._thinned(torch.arange(len(sample.masks)), random))
+            sample = _choose(sample, self._thinned(torch.arange(len(sample.masks)), sample.class_names, random))
         height, width = sample.image.shape[:2]
         frame = Frame((height, width), self.image_size)
         masks = frame.masks_to_frame(sample.masks)
@@ -106,7 +111,8 @@ class Prepare:
             maps = np.concatenate([maps, sample.ignored.numpy()[None].astype(np.uint8)])
         image, maps = augment(sample.image.numpy(), maps, seed=int(seen.integers(2**31)))
         layers = replace(layers, maps=maps[:num_layers])
-        chosen = self._thinned(torch.from_numpy(layers.areas()).nonzero().flatten(), random)
+        in_sight = torch.from_numpy(layers.areas()).nonzero().flatten()
+        chosen = self._thinned(in_sight, sample.class_names, random)
         return replace(
             sample,
             image=torch.from_numpy(np.ascontiguousarray(image)),
@@ -116,11 +122,15 @@ class Prepare:
             pixel_mm=None,  # no longer known after scaling
         )
 
-    def _thinned(self, indices: Tensor, random: np.random.Generator) -> Tensor:
+    def _thinned(self, indices: Tensor, class_names: Sequence[str], random: np.random.Generator) -> Tensor:
         """At most `max_objects` of the objects, in their order."""
         if self.max_objects is None or len(indices) <= self.max_objects:
             return indices
-        return indices[np.sort(random.choice(len(indices), self.max_objects, replace=False))]
+        if not self.class_repeats:
+            return indices[np.sort(random.choice(len(indices), self.max_objects, replace=False))]
+        rarity = np.array([self.class_repeats.get(class_names[index], 1.0) for index in indices.tolist()])
+        rarest_first = np.lexsort([random.random(len(indices)), -rarity])
+        return indices[np.sort(rarest_first[: self.max_objects])]
 
 
 class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
@@ -128,22 +138,32 @@ class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
 
     Item `epoch * len(self) + index` is sample `index` as epoch `epoch` sees it: its randomness follows from
     (seed, epoch, index) alone. So any number of workers, persistent ones and a resumed run give the same batches;
-    `sam_ft.data.order.EpochOrder` draws such indices.
+    `sam_ft.data.order.EpochOrder` draws such indices. In a mixture, whose sets have passes of their own, the epoch is
+    the round that `sam_ft.data.draws` counts.
 
     Args:
         samples: The sources.
         prepare: Brings them into the frame.
         seed: Another seed, other augmentations.
+        prepare_sets: Of a mixture, the name of a set -> what brings its samples into the frame; None: `prepare`.
 
     Attributes:
         embeddings: Of V views of every sample, instead of their images; epoch e sees view e % V, that is what epoch
             e % V would see without. None: the images themselves.
     """
 
-    def __init__(self, samples: SampleDataset, prepare: Prepare, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        samples: SampleDataset,
+        prepare: Prepare,
+        *,
+        seed: int = 0,
+        prepare_sets: Mapping[str, Prepare] | None = None,
+    ) -> None:
         self.samples = samples
         self.prepare = prepare
         self.seed = seed
+        self.prepare_sets = dict(prepare_sets or {})
         self.embeddings: CachedEmbeddings | None = None
 
     def __len__(self) -> int:
@@ -155,15 +175,26 @@ class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
         epoch, item = divmod(index, len(self.samples))
         seed = (self.seed, epoch, item)
         if self.embeddings is None:
-            return self.prepare(self.samples[item], seed=seed)
+            return self.prepare_of(item)(self.samples[item], seed=seed)
         number = epoch % self.embeddings.num_views
         view, embedding = (self.seed, number, item), self.embeddings(number, item)
-        return self.prepare(self._without_image(item), seed=seed, view=view, embedding=embedding)
+        return self.prepare_of(item)(self._without_image(item), seed=seed, view=view, embedding=embedding)
+
+    @property
+    def is_random(self) -> bool:
+        """Whether what is seen of any image depends on the seed."""
+        return any(prepare.is_random for prepare in (self.prepare, *self.prepare_sets.values()))
+
+    def prepare_of(self, item: int) -> Prepare:
+        """What brings a sample into the frame."""
+        if not self.prepare_sets or not isinstance(self.samples, MixtureSamples):
+            return self.prepare
+        return self.prepare_sets.get(self.samples.place_of(item)[0], self.prepare)
 
     def _without_image(self, item: int) -> Sample:
         """A sample of which the image is not read where its data set can do that, and no augmentation looks at it."""
         without_image = getattr(self.samples, "without_image", None)
-        if without_image is None or self.prepare.augment is not None:
+        if without_image is None or self.prepare_of(item).augment is not None:
             return self.samples[item]
         return without_image(item)
 

@@ -12,7 +12,8 @@ import numpy as np
 import torch
 
 from sam_ft.data.folders import folder_splits, pair_by_stem, read_checked
-from sam_ft.data.image_files import object_values, read_image
+from sam_ft.data.image_files import read_image
+from sam_ft.data.label_maps import masks_of_values, object_values
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.types import Sample, blank_image
@@ -83,7 +84,7 @@ class ImageMaskFolder:
         values = self._object_values(labels)
         return Sample(
             image=blank_image(labels.shape[0], labels.shape[1]),
-            masks=torch.from_numpy(labels == values[:, None, None]),  # (N, H, W)
+            masks=torch.from_numpy(masks_of_values(labels, values, path=label_path)),  # (N, H, W)
             class_names=(self.class_name,) * len(values),
             name=image_path.stem,
         )

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any
 
+from sam_ft.files import is_file
+
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
@@ -139,6 +141,8 @@ def _decoded(path: Path) -> Any:
 
 
 def _text(path: Path) -> str:
+    if not is_file(path):
+        raise ValueError(f"Expected JSON in {path}, but it cannot be read: there is no such file.")
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as err:

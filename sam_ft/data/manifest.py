@@ -11,11 +11,13 @@ from typing import Unpack, get_args
 
 import torch
 
-from sam_ft.checks import expect_whole_number
+from sam_ft.checks import expect_whole_number, shortened
 from sam_ft.data.folders import divided, expanded, read_checked
-from sam_ft.data.image_files import object_values, read_image
+from sam_ft.data.image_files import read_image
+from sam_ft.data.label_maps import masks_of_values, object_values
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit, Part
+from sam_ft.files import is_file
 from sam_ft.types import Sample
 
 _PARTS: tuple[Part, ...] = get_args(Part)
@@ -49,6 +51,8 @@ def read_manifest(path: Path, columns: ManifestColumns) -> list[ManifestRow]:
         ValueError: The file cannot be read, a column is missing, a cell is empty, an image is there twice, a file is
             not there, a part is unknown, or a group is in two parts; the file and the line are named.
     """
+    if not is_file(path):
+        raise ValueError(f"Expected a table (CSV) in {path}, but it cannot be read: there is no such file.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
@@ -58,7 +62,7 @@ def read_manifest(path: Path, columns: ManifestColumns) -> list[ManifestRow]:
     if missing := [name for name in (columns.image, columns.mask) if name not in header]:
         raise ValueError(
             f"Expected the columns {columns.image} and {columns.mask} in {path}, but got no {' and no '.join(missing)} "
-            f"({', '.join(header) or 'an empty file'})."
+            f"({shortened(', '.join(header), 200) or 'an empty file'})."
         )
     if not cells:
         raise ValueError(f"Expected rows in {path}, but there is only a header.")
@@ -102,7 +106,7 @@ class ManifestSamples:
         image = read_image(row.image, self.pixels)
         return Sample(
             image=torch.from_numpy(image),
-            masks=torch.from_numpy(labels == values[:, None, None]),  # (N, H, W)
+            masks=torch.from_numpy(masks_of_values(labels, values, path=row.mask)),  # (N, H, W)
             class_names=(self.class_name,) * len(values),
             name=row.name,
         )
@@ -163,8 +167,8 @@ def _row(
         raise ValueError(f"Expected {len(header)} values in {where}, but got more.")
     image, mask = (folder / expanded(cell(column)) for column in (columns.image, columns.mask))
     for file in (image, mask):
-        if not file.is_file():
-            raise ValueError(f"Expected the file {file}, which {where} names, but there is none.")
+        if not is_file(file):
+            raise ValueError(f"Expected the file {shortened(str(file), 400)}, which {where} names, but there is none.")
     part = cell(columns.split) if columns.split in header else None
     if part is not None and part not in _PARTS:
         raise ValueError(f"Expected {columns.split} of {', '.join(_PARTS)} in {where}, but got {part!r}.")

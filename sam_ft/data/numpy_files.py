@@ -4,27 +4,21 @@ from __future__ import annotations
 
 import math
 import os
-import struct
-import tokenize
 import zipfile
-import zlib
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
 import numpy as np
 
+from sam_ft.data.damaged import MOST_INFLATION, reading
+
 _Result = TypeVar("_Result")
 
 _PIECE = 1 << 22
-_MOST_INFLATION = 1032
-"""A byte of deflated data gives at most this many (zlib's technical details)."""
 _READ_HEADER = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-_UNREADABLE = (
-    OSError, EOFError, ValueError, SyntaxError, tokenize.TokenError,  # no file, no array
-    zipfile.BadZipFile, zlib.error, struct.error, NotImplementedError, RuntimeError,  # damaged, encrypted, unknown
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,26 +65,23 @@ def npz_header(path: Path, key: str) -> ArrayHeader:
 
 def npz_keys(path: Path) -> tuple[str, ...]:
     """The names of the arrays in a `.npz` archive; raises as `read_npz`."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            return _keys(archive)
-    except _UNREADABLE as err:
-        raise ValueError(f"Expected arrays in {path}, but it cannot be read: {err}.") from err
+    with _reading(path, "arrays"), zipfile.ZipFile(path) as archive:
+        return _keys(archive)
+
+
+def _reading(path: Path, expected: str) -> AbstractContextManager[None]:
+    return reading(path, expected, also=(zipfile.BadZipFile,), because="it cannot be read: ")
 
 
 def _read(path: Path, key: str | None, take: Callable[[IO[bytes], int], _Result]) -> _Result:
     """What `take` makes of the bytes of an array and of how many they are at most."""
-    try:
-        if key is None:
-            with path.open("rb") as file:
-                return take(file, os.fstat(file.fileno()).st_size)
-        with zipfile.ZipFile(path) as archive:
-            member = _member(archive, key)
-            with archive.open(member) as file:
-                return take(file, min(member.file_size, member.compress_size * _MOST_INFLATION))
-    except _UNREADABLE as err:
-        what = "an array" if key is None else f"an array `{key}`"
-        raise ValueError(f"Expected {what} in {path}, but it cannot be read: {err}.") from err
+    if key is None:
+        with _reading(path, "an array"), path.open("rb") as file:
+            return take(file, os.fstat(file.fileno()).st_size)
+    with _reading(path, f"an array `{key}`"), zipfile.ZipFile(path) as archive:
+        member = _member(archive, key)
+        with archive.open(member) as file:
+            return take(file, min(member.file_size, member.compress_size * MOST_INFLATION))
 
 
 def _member(archive: zipfile.ZipFile, key: str) -> zipfile.ZipInfo:
@@ -129,7 +120,7 @@ def _array(file: IO[bytes], most_bytes: int) -> np.ndarray:
             raise EOFError(f"it ends after {done} of {len(content)} bytes")
         view[done : done + len(piece)] = piece
         done += len(piece)
-    while file.read(_PIECE):  # to the end, where an archive's checksum is compared
-        pass
+    if file.read(1):  # at the end an archive's checksum is compared
+        raise ValueError(f"it goes on after the {len(content)} bytes of its header")
     array = content.view(header.dtype).reshape(header.shape, order="F" if header.fortran_order else "C")
     return array.astype(header.dtype.newbyteorder("="), copy=False)

@@ -15,6 +15,7 @@ from sam_ft.data.json_files import read_json_object
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.masks.rle import RunLengths, areas, decode
 from sam_ft.masks.rle_coco import from_coco
+from sam_ft.masks.room import expect_room
 from sam_ft.types import Sample
 
 
@@ -59,6 +60,7 @@ class Sa1bSamples:
         image_path, json_path = self.pairs[index]
         image = read_image(image_path)
         run_lengths = _read_run_lengths(json_path, image_path, size=(image.shape[0], image.shape[1]))
+        expect_room(len(run_lengths), size=run_lengths.size, path=json_path)
         masks = decode(run_lengths)[areas(run_lengths) >= self.min_area_px]
         return Sample(
             image=torch.from_numpy(image),

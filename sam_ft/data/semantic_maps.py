@@ -16,6 +16,7 @@ from sam_ft.data.folders import expanded, folder_splits, pair_by_stem, read_chec
 from sam_ft.data.image_files import read_image
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
+from sam_ft.files import is_file
 from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
@@ -74,7 +75,7 @@ def read_class_values(path: Path) -> ClassValues:
     Raises:
         ValueError: The file is missing or says something else; it is named.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ValueError(f'Expected `classes` such as {{road: 3}}, or {path} with {{"classes": {{"3": "road"}}}}.')
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -84,7 +85,7 @@ def read_class_values(path: Path) -> ClassValues:
             for name, number in content["classes"].items()
         ]
         return ClassValues({name: value for name, value in pairs if value not in void}, ignored=void)
-    except (ValueError, KeyError, AttributeError, TypeError) as err:
+    except (ValueError, KeyError, AttributeError, TypeError, OverflowError, RecursionError, OSError) as err:
         raise ValueError(f'Expected {{"classes": {{"3": "road"}}, "void": 255}} in {path}, but: {err}') from err
 
 

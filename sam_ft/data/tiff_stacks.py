@@ -13,7 +13,7 @@ import torch
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.folders import folder_splits, pair_by_stem
-from sam_ft.data.image_files import as_label_map, object_values
+from sam_ft.data.label_maps import as_label_map, masks_of_values, object_values
 from sam_ft.data.pixels import Limits, Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.data.tiff_files import TIFF_SUFFIXES, TiffPictures, open_tiff
@@ -94,9 +94,10 @@ class TiffStacks:
         """The same sample with a blank image, so that the page need not be decoded."""
         number, page = self.entries[index]
         labels, values = self._objects(number, page)
+        path = self.stacks[number][1].path
         return Sample(
             image=blank_image(*labels.shape),
-            masks=torch.from_numpy(labels == values[:, None, None]),  # (N, H, W)
+            masks=torch.from_numpy(masks_of_values(labels, values, path=path)),  # (N, H, W)
             class_names=(self.class_name,) * len(values),
             name=f"{self.stacks[number][0].path.stem}_{page:03d}",
         )

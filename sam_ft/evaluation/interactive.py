@@ -152,6 +152,7 @@ class _Objects:
                 points=tuple((x, y) for x, y in self.points[n, clicked].tolist()),
                 labels=tuple(self.labels[n, clicked].tolist()),
                 box=tuple(self.boxes[n].tolist()) if prompt == "box" else None,
+                set_name=self.sample.set_name,
             )
             yield record, self.logits[n]
 

@@ -12,7 +12,14 @@ from torch import Tensor
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.interactive import evaluate_clicks
-from sam_ft.evaluation.records import MaskRecord, summarise, summarise_by_class, write_records, write_summary
+from sam_ft.evaluation.records import (
+    MaskRecord,
+    summarise,
+    summarise_by_class,
+    summarise_by_set,
+    write_records,
+    write_summary,
+)
 from sam_ft.evaluation.report import Picture, PictureRow
 from sam_ft.metrics.calibration import Calibration, calibration
 from sam_ft.pictures import overlay, to_png, view_around
@@ -46,6 +53,11 @@ class Measurement:
         return summarise_by_class(self.records)
 
     @property
+    def by_set(self) -> dict[str, dict[str, float]]:
+        """mIoU by prompt for each set of a mixture; empty for any other data set."""
+        return summarise_by_set(self.records)
+
+    @property
     def calibration(self) -> Calibration:
         """What the model thinks of its masks against what they are, over all records."""
         predicted = torch.tensor([record.predicted_iou for record in self.records])
@@ -56,6 +68,7 @@ class Measurement:
         calibrated = self.calibration
         trust = {"error": calibrated.error, "bias": calibrated.bias}
         summary = {**self.summary, "predicted_iou": trust, "classes": self.by_class}
+        summary |= {"sets": by_set} if (by_set := self.by_set) else {}
         write_summary(Path(output) / "summary.json", summary)
         write_records(Path(output) / "records.csv", self.records)
 

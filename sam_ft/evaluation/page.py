@@ -59,6 +59,7 @@ def evaluation_page(
                     miou_table({"mIoU": summary}),
                     curves({"mIoU": summary}),
                     class_table(measurement.by_class),
+                    *([class_table(by_set, heading="set")] if (by_set := measurement.by_set) else []),
                     *([class_accuracy_table(summary)] if knows_classes else []),
                 ],
                 lead=PROTOCOL,

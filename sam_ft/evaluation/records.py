@@ -27,6 +27,7 @@ class MaskRecord:
     points: tuple[tuple[float, float], ...] = ()  # (x, y); fewer than `num_clicks` once no error was left
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None  # (x0, y0, x1, y1), the last pixel's indices included
+    set_name: str | None = None  # of a mixture of data sets, the one that the image is from
 
 
 def summarise(records: Sequence[MaskRecord]) -> dict[str, float]:
@@ -58,6 +59,12 @@ def summarise_by_class(records: Sequence[MaskRecord]) -> dict[str, dict[str, flo
     return {name: summarise([record for record in records if record.class_name == name]) for name in names}
 
 
+def summarise_by_set(records: Sequence[MaskRecord]) -> dict[str, dict[str, float]]:
+    """`summarise` for each set of a mixture, in the order of the records; empty where they are of none."""
+    names = dict.fromkeys(record.set_name for record in records if record.set_name is not None)
+    return {name: summarise([record for record in records if record.set_name == name]) for name in names}
+
+
 def write_summary(path: str | Path, summary: Mapping[str, object]) -> None:
     """Write a summary as JSON, at once.
 
@@ -73,7 +80,8 @@ def write_records(path: str | Path, records: Sequence[MaskRecord]) -> None:
     Raises:
         ValueError: `path` cannot be written to.
     """
-    columns = [field.name for field in fields(MaskRecord) if field.name != "labels"]
+    left_out = {"labels"} if any(record.set_name for record in records) else {"labels", "set_name"}
+    columns = [field.name for field in fields(MaskRecord) if field.name not in left_out]
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
         writer.writeheader()

@@ -163,14 +163,14 @@ def class_accuracy_table(summary: Mapping[str, float]) -> Table:
     return Table(columns=["prompt", "class accuracy"], rows=rows, caption="Share of the masks whose class is told.")
 
 
-def class_table(by_class: Mapping[str, Mapping[str, float]]) -> Table:
-    """One row per class, one column per prompt, from what `summarise_by_class` returns."""
+def class_table(by_class: Mapping[str, Mapping[str, float]], *, heading: str = "class") -> Table:
+    """One row per class or set, one column per prompt, from what `summarise_by_class` or `summarise_by_set` returns."""
     keys = list(dict.fromkeys(key for summary in by_class.values() for key in summary if key.startswith("miou@")))
     rows = [
         [name, f"{summary['num_masks']:,.0f}", *(f"{summary[key]:.3f}" if key in summary else "" for key in keys)]
         for name, summary in by_class.items()
     ]
-    return Table(columns=["class", "masks", *map(_prompt_name, keys)], rows=rows)
+    return Table(columns=[heading, "masks", *map(_prompt_name, keys)], rows=rows)
 
 
 def signed(difference: float) -> str:

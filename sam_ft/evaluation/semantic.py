@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -43,11 +43,13 @@ class SemanticMeasurement:
         class_names: of the K classes, the background first.
         confusion: (K, K) int64 counts of pixels; rows are the truth.
         num_images: how many images were measured.
+        sets: of a mixture the counts of each set; empty for any other data set.
     """
 
     class_names: tuple[str, ...]
     confusion: Tensor
     num_images: int
+    sets: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def summary(self) -> dict[str, float]:
@@ -73,9 +75,19 @@ class SemanticMeasurement:
             for index, name in enumerate(self.class_names)
         }
 
+    @property
+    def by_set(self) -> dict[str, dict[str, float]]:
+        """`miou` and `pixel_accuracy` of each set that has a pixel of a known class."""
+        return {
+            name: {"miou": mean_iou(confusion), "pixel_accuracy": pixel_accuracy(confusion)}
+            for name, confusion in self.sets.items()
+            if confusion.any()
+        }
+
     def write(self, output: str | Path) -> None:
         """Write `summary.json`, and the counts as `confusion.csv` (rows are the truth)."""
         summary: dict[str, Any] = {**self.summary, "classes": self.by_class}
+        summary |= {"sets": by_set} if (by_set := self.by_set) else {}
         write_json(Path(output) / "summary.json", summary)
         with atomic_write(Path(output) / "confusion.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
@@ -104,6 +116,7 @@ def measure_classes(
     """
     names = model.pixel_class_names
     confusion, num_images = torch.zeros(len(names), len(names), dtype=torch.int64), 0
+    sets: dict[str, Tensor] = {}
     with evaluation_mode(model):
         for batch in batches:
             device = next(model.parameters()).device if isinstance(model, nn.Module) else batch.masks.device
@@ -111,10 +124,13 @@ def measure_classes(
             for own, sample in zip(logits, batch.samples, strict=True):
                 frame = Frame((sample.image.shape[0], sample.image.shape[1]), model.image_size)
                 predicted = frame.logits_to_source(own).argmax(dim=0).cpu()  # (H, W)
-                confusion += confusion_matrix(predicted, class_map(sample, names), num_classes=len(names))
+                counts = confusion_matrix(predicted, class_map(sample, names), num_classes=len(names))
+                confusion += counts
+                if sample.set_name is not None:
+                    sets[sample.set_name] = sets.get(sample.set_name, 0) + counts
                 if on_prediction is not None:
                     on_prediction(sample, predicted)
             num_images += len(batch.samples)
             if on_batch is not None:
                 on_batch(len(batch.samples))
-    return SemanticMeasurement(class_names=names, confusion=confusion, num_images=num_images)
+    return SemanticMeasurement(class_names=names, confusion=confusion, num_images=num_images, sets=sets)

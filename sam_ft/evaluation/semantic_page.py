@@ -51,7 +51,7 @@ def semantic_page(
             Card(label="pixel accuracy", value=f"{summary['pixel_accuracy']:.3f}"),
         ],
         sections=[
-            Section("Results", [semantic_table(measurement)], lead=PROTOCOL),
+            Section("Results", [semantic_table(measurement), *set_tables(measurement)], lead=PROTOCOL),
             Section("Pictures", pictures, lead="Images spread evenly over the data set, not chosen by result."),
             Section("How it was made", [Code(command), Facts(versions())]),
         ],
@@ -70,6 +70,12 @@ def semantic_table(measurement: SemanticMeasurement) -> Table:
         rows=rows,
         caption="A class without IoU does not occur in the truth.",
     )
+
+
+def set_tables(measurement: SemanticMeasurement) -> list[Table]:
+    """Of a mixture one table with a row per set, else none."""
+    rows = [[name, f"{each['miou']:.3f}", f"{each['pixel_accuracy']:.3f}"] for name, each in measurement.by_set.items()]
+    return [Table(columns=["set", "mIoU", "pixel accuracy"], rows=rows)] if rows else []
 
 
 def _mistaken(measurement: SemanticMeasurement, index: int) -> str:

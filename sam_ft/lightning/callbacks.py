@@ -76,7 +76,7 @@ class StepProgress(ProgressBar):
         self._validation = {
             name.removeprefix("val/"): float(value)
             for name, value in trainer.callback_metrics.items()
-            if name.startswith(_SHOWN)
+            if name.startswith(_SHOWN) and name.count("/") == 1  # else it is of one set of a mixture
         }
         if self._bar is not None:
             self._show()

@@ -13,10 +13,13 @@ from torch.utils.data import DataLoader
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.augment import Augmentation, augmentation
+from sam_ft.data.balance import ClassBalance
 from sam_ft.data.collation import Prepare, PreparedSample, PreparedSamples, collate
+from sam_ft.data.drawing import drawing_of
 from sam_ft.data.embedding_cache.encoding import Encoding
 from sam_ft.data.embedding_cache.filling import fill
 from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
+from sam_ft.data.mixture import MixtureSamples
 from sam_ft.data.order import EpochOrder
 from sam_ft.data.splits import DataSplits, SampleDataset
 from sam_ft.data.windows import RandomWindow
@@ -39,8 +42,10 @@ class LoaderSettings:
         windows: shortest and longest side of the random square part of a training image that is seen, as shares of
             its longer side, such as (0.2, 0.5); see `sam_ft.data.windows`. None: whole images.
         augment: name of a preset of `sam_ft.data.augment`, or "auto": the one that the data set names in its
-            `suited_augmentation`, else "light".
+            `suited_augmentation`, else "light"; in a mixture each set's own.
         num_workers: processes that read and prepare.
+        balance: how much more often images with rare classes are drawn, whose objects are then kept first where there
+            are more than `max_objects`; None: all alike.
     """
 
     batch_size: int = 2
@@ -49,11 +54,16 @@ class LoaderSettings:
     windows: tuple[float, float] | None = None
     augment: str = "none"
     num_workers: int = 0
+    balance: ClassBalance | None = None
 
     def __post_init__(self) -> None:
         for name in ("batch_size", "eval_batch_size", "max_objects"):
             expect_whole_number(name, getattr(self, name), least=1)
         expect_whole_number("num_workers", self.num_workers, least=0)
+        if self.balance is not None and not isinstance(self.balance, ClassBalance):
+            raise ValueError(
+                f"Expected `balance` to be a ClassBalance, as loader/balance=sqrt makes it, but got {self.balance!r}."
+            )
         _window(self)  # refuses sides that are none
         if self.augment != AUTO:
             augmentation(self.augment)  # refuses an unknown name
@@ -117,14 +127,18 @@ class SamDataModule(pl.LightningDataModule):
         self.settings = settings if embedding_cache is None else settings.with_views(embedding_cache.views)
         self.seed = seed
         self.embedding_cache = embedding_cache
+        self._drawing = drawing_of(splits.train, balance=settings.balance, num_workers=settings.num_workers)
         window = _window(self.settings)
         prepare = Prepare(
             image_size,
             window=replace(window, least_visible=0.0) if window and every_object else window,
             augment=self.settings.augmentation_of(splits.train),
             max_objects=None if every_object else self.settings.max_objects,
+            class_repeats=self._drawing.class_repeats,
         )
-        self.train_samples = PreparedSamples(splits.train, prepare, seed=seed)
+        self.train_samples = PreparedSamples(
+            splits.train, prepare, seed=seed, prepare_sets=_prepared_sets(splits.train, prepare, self.settings)
+        )
         self.val_samples = PreparedSamples(splits.val, Prepare(image_size))
         self._resumed_at = (0, 0)  # epoch, batches of it that are done
 
@@ -155,7 +169,7 @@ class SamDataModule(pl.LightningDataModule):
     def train_dataloader(self) -> DataLoader[PreparedSample]:
         """Augmented, in a new order every epoch; incomplete batches are left out where there are complete ones."""
         world_size, rank = (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-        order = EpochOrder(len(self.train_samples), seed=self.seed, num_replicas=world_size, rank=rank)
+        order = EpochOrder(self._drawing.draws, seed=self.seed, num_replicas=world_size, rank=rank)
         epoch, batches_done = self._resumed_at
         self._resumed_at = (0, 0)
         order.set_epoch(epoch)  # Lightning does so too, but after it has started the workers
@@ -191,6 +205,15 @@ class SamDataModule(pl.LightningDataModule):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on where the checkpoint was saved."""
         self._resumed_at = (int(state_dict["epoch"]), int(state_dict["batches_done"]))
+
+
+def _prepared_sets(samples: SampleDataset, prepare: Prepare, settings: LoaderSettings) -> dict[str, Prepare]:
+    """Of a mixture, where each set has the augmentation that suits it, by name of the set."""
+    if settings.augment != AUTO or not isinstance(samples, MixtureSamples):
+        return {}
+    return {
+        name: replace(prepare, augment=settings.augmentation_of(part.samples)) for name, part in samples.sets.items()
+    }
 
 
 def _window(settings: LoaderSettings) -> RandomWindow | None:

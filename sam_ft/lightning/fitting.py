@@ -10,6 +10,7 @@ from typing import Any
 from sam_ft.checks import expect_bool, expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
+from sam_ft.data.mixture import set_names_of
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning.calibration import CalibrationPicture
 from sam_ft.lightning.callbacks import prompted_masks
@@ -103,6 +104,7 @@ def fit(
         seed=recipe.seed,
         config=config,
     )
+    module.measure_sets(set_names_of(data.val))
     if recipe.compiled:
         module.compile_steps()
     data_module = SamDataModule(

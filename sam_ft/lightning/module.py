@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, cast
@@ -151,6 +151,10 @@ class SamModule(TaughtModule):
         self.val_calibration = ValidationCalibration()
         self.calibration: Calibration | None = None  # of the last validation
 
+    def measure_sets(self, names: Sequence[str]) -> None:
+        """Let validation measure the sets of a mixture each for itself too, as `val/miou@1/NAME`."""
+        self.val_means.update({f"{key}/{name}": MeanMetric() for name in names for key in list(self.val_means)})
+
     def compile_steps(self) -> None:
         """As of every training; and of the decoder the call that the rounds make."""
         super().compile_steps()
@@ -191,17 +195,23 @@ class SamModule(TaughtModule):
         records = evaluate_clicks(self.model, [batch], clicks=self.clicks)
         for record in records:
             prompt = "box" if record.prompt == "box" else str(record.num_clicks)
-            cast(MeanMetric, self.val_means[f"miou@{prompt}"]).update(record.iou)
+            measured = {"miou": record.iou}
             if record.predicted_class is not None:
-                right = float(record.predicted_class == record.class_name)
-                cast(MeanMetric, self.val_means[f"class_accuracy@{prompt}"]).update(right)
+                measured["class_accuracy"] = float(record.predicted_class == record.class_name)
+            for name, value in measured.items():
+                for key in (f"{name}@{prompt}", f"{name}@{prompt}/{record.set_name}"):
+                    if key in self.val_means:
+                        cast(MeanMetric, self.val_means[key]).update(value)
         predicted = torch.tensor([record.predicted_iou for record in records])
         self.val_calibration.update(predicted, torch.tensor([record.iou for record in records]))
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean over all masks, of all ranks, and how well the model knows how good they are."""
         for key, mean in self.val_means.items():
-            self.log(f"val/{key}", mean, prog_bar=key.startswith("miou@"))
+            if "/" not in key:
+                self.log(f"val/{key}", mean, prog_bar=key.startswith("miou@"))
+            elif cast(MeanMetric, mean).update_called:
+                self.log(f"val/{key}", mean)
         self.calibration = self.val_calibration.calibration()
         if self.calibration is not None:  # the same on all ranks
             self.log("val/calibration_error", self.calibration.error, sync_dist=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 import torch
 from matplotlib.figure import Figure
@@ -21,6 +21,9 @@ from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.semantic import SemanticLoss, class_shares
 from sam_ft.models.sam.model import Sam
 from sam_ft.types import Batch, Sample
+
+_SET = "set/"
+"""Begins the keys of a module's sets, since a set may have the name of a method of a `ModuleDict`."""
 
 
 class SemanticModule(TaughtModule):
@@ -49,6 +52,12 @@ class SemanticModule(TaughtModule):
         self._classify_pixels: ClassifyPixels = model.classify_pixels
         self.loss = loss
         self.val_pixels = _Confusion(len(model.pixel_class_names))
+        self.val_sets = torch.nn.ModuleDict()
+
+    def measure_sets(self, names: Sequence[str]) -> None:
+        """Let validation measure the sets of a mixture each for itself too, as `val/miou/NAME`."""
+        num_classes = len(self.model.pixel_class_names)
+        self.val_sets.update({f"{_SET}{name}": _Confusion(num_classes) for name in names})
 
     def compile_steps(self) -> None:
         """As of every training; and of the decoder the call that classifies."""
@@ -73,17 +82,27 @@ class SemanticModule(TaughtModule):
         """Count the pixels of the batch by their true and predicted class."""
         measured = measure_classes(self.model, [batch])
         self.val_pixels.update(measured.confusion, measured.num_images)
+        for name, confusion in measured.sets.items():
+            if (key := f"{_SET}{name}") in self.val_sets:
+                cast(_Confusion, self.val_sets[key]).update(confusion)
 
     def on_validation_epoch_end(self) -> None:
         """Log the mean IoU, the pixel accuracy and the IoU of each class that occurs, of all ranks together."""
         confusion, num_images = self.val_pixels.compute()
-        measured = SemanticMeasurement(self.model.pixel_class_names, confusion.cpu(), int(num_images))
-        self.val_pixels.reset()
+        sets = {
+            key.removeprefix(_SET): cast(_Confusion, each).compute()[0].cpu() for key, each in self.val_sets.items()
+        }
+        measured = SemanticMeasurement(self.model.pixel_class_names, confusion.cpu(), int(num_images), sets)
+        for metric in (self.val_pixels, *self.val_sets.values()):
+            cast(_Confusion, metric).reset()
         for name in ("miou", "pixel_accuracy"):
             self.log(f"val/{name}", measured.summary[name], prog_bar=True)
         for name, each in measured.by_class.items():
             if each["iou"] is not None:
                 self.log(f"val/iou/{name}", each["iou"])
+        for set_name, summary in measured.by_set.items():
+            for name, value in summary.items():
+                self.log(f"val/{name}/{set_name}", value)
 
 
 def predicted_classes(model: Sam, prepared: Sequence[PreparedSample]) -> Figure:
@@ -111,7 +130,7 @@ class _Confusion(Metric):
         self.add_state("counts", torch.zeros(num_classes, num_classes, dtype=torch.int64), dist_reduce_fx="sum")
         self.add_state("num_images", torch.zeros((), dtype=torch.int64), dist_reduce_fx="sum")
 
-    def update(self, confusion: Tensor, num_images: int) -> None:
+    def update(self, confusion: Tensor, num_images: int = 0) -> None:
         """Add the pixels of some images."""
         self.counts += confusion.to(self.counts.device)
         self.num_images += num_images

@@ -11,6 +11,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from sam_ft.data.balance import ClassBalance
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
@@ -50,6 +51,7 @@ COMPOSED_ONLY = {
     "task",
     "trainer",
     "embedding_cache",
+    "loader/balance",
 }  # each has a test of its own below
 PROGRAMS = {"doctor", "fit", "evaluate", "forgetting", "program"}
 NEEDED = ["data.images=a.nii.gz", "data.labels=b.nii.gz"]
@@ -69,6 +71,7 @@ DATA = {
     "nnunet": ["data.root=a"],
     "msd": ["data.root=a"],
     "medsam": ["data.root=a"],
+    "mixture": [],
 }
 
 
@@ -167,6 +170,16 @@ def test_every_schedule_builds(name: str, built: type) -> None:
     settings = instantiate(config.optimiser)
     assert settings.schedule == built()
     assert settings.lr_factor(249, 90_000) == pytest.approx(250 / 251)
+
+
+@pytest.mark.parametrize("name, power", [("sqrt", 0.5), ("inverse", 1.0)])
+def test_every_balance_builds_and_takes_settings(name: str, power: float) -> None:
+    assert {"sqrt", "inverse"} == set(names("loader/balance"))
+    loader = instantiate(composed("fit", "data=synthetic", f"loader/balance={name}", "loader.balance.most=3").loader)
+    assert loader == LoaderSettings(augment="auto", balance=ClassBalance(power=power, most=3))
+    assert instantiate(composed("fit", "data=synthetic").loader) == LoaderSettings(augment="auto")
+    with pytest.raises(Exception, match="as loader/balance=sqrt makes it"):
+        instantiate(composed("fit", "data=synthetic", "loader.balance=sqrt").loader)
 
 
 def test_the_tiny_model_is_built_with_numbers() -> None:

@@ -9,6 +9,7 @@ from torch.utils.data import DataLoader
 
 from sam_ft.data.augment import augmentation
 from sam_ft.data.collation import Prepare, PreparedSamples, collate
+from sam_ft.data.draws import EverySample
 from sam_ft.data.order import EpochOrder
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.types import Batch, Sample
@@ -118,7 +119,7 @@ def test_an_image_without_objects_can_be_augmented() -> None:
 def loaded(num_workers: int, *, epochs: int = 2) -> list[Batch]:
     prepare = Prepare(32, augment=augmentation("light"), max_objects=2)
     dataset = PreparedSamples(Synthetic(6, image_size=32), prepare, seed=5)
-    order = EpochOrder(len(dataset), seed=5)
+    order = EpochOrder(EverySample(len(dataset)), seed=5)
     loader = DataLoader(
         dataset, batch_size=2, sampler=order, collate_fn=collate, num_workers=num_workers,
         persistent_workers=num_workers > 0,
@@ -150,13 +151,13 @@ def test_iterating_prepared_samples_ends_after_one_epoch() -> None:
 
 
 def test_order_is_a_new_permutation_in_every_epoch_shared_among_replicas() -> None:
-    orders = [EpochOrder(11, seed=1, num_replicas=2, rank=rank) for rank in (0, 1)]
+    orders = [EpochOrder(EverySample(11), seed=1, num_replicas=2, rank=rank) for rank in (0, 1)]
     for order in orders:
         order.set_epoch(3)
     first, second = (list(order) for order in orders)
     assert len(first) == len(second) == len(orders[0]) == 5 and not set(first) & set(second)
     assert all(33 <= index < 44 for index in first + second)
-    whole = EpochOrder(11, seed=1)
+    whole = EpochOrder(EverySample(11), seed=1)
     assert sorted(whole) == list(range(11)) and list(whole) == list(whole)
     before = [index % 11 for index in whole]
     whole.set_epoch(1)
@@ -165,7 +166,7 @@ def test_order_is_a_new_permutation_in_every_epoch_shared_among_replicas() -> No
 
 def test_fewer_samples_than_replicas_are_refused() -> None:
     with pytest.raises(ValueError, match="1 samples, 2 replicas"):
-        EpochOrder(1, num_replicas=2)
+        EpochOrder(EverySample(1), num_replicas=2)
 
 
 def test_a_limit_of_no_objects_is_refused() -> None:

@@ -12,6 +12,7 @@ from hydra.utils import instantiate
 from omegaconf import OmegaConf
 from PIL import Image
 
+from sam_ft.data.mixture import MixtureSamples
 from sam_ft.data.splits import DataSplits
 
 CONFIGS = Path(__file__).parents[2] / "configs" / "data"
@@ -41,6 +42,7 @@ def test_every_data_config_has_a_test() -> None:
         "nnunet",
         "msd",
         "medsam",
+        "mixture",
     }
 
 
@@ -207,6 +209,31 @@ def test_medsam_config_reads_a_root(tmp_path: Path) -> None:
         np.savez(tmp_path / f"{case}.npz", imgs=imgs, gts=np.ones((4, 6, 6), np.uint8), spacing=(1.0, 1.0, 5.0))
     splits = build("medsam", f"root={tmp_path}", "split.val=[b]", "axis=coronal", "objects.classes={liver: 1}")
     assert splits.val[0].name == "b_coronal_000" and splits.val[0].class_names == ("liver",)
+
+
+def test_mixture_config_takes_other_data_configs_by_name(nifti: Any) -> None:
+    nifti.save_case("a", np.ones((4, 4, 50), dtype=np.uint8))
+    images, labels = nifti.patterns
+    with initialize_config_dir(str(CONFIGS.parent), version_base=None):
+        config = compose(
+            "fit",
+            [
+                "data=mixture",
+                "+data@data.sets.scans=nifti",
+                "data/split@data.sets.scans.split=slabs",
+                f"data.sets.scans.images='{images}'",
+                f"data.sets.scans.labels='{labels}'",
+                "+data@data.sets.shapes=synthetic",
+                "data.sets.shapes.num_train=3",
+                "data.weights={scans: 1, shapes: 3}",
+                "data.epoch_images=8",
+                "output=nowhere",
+            ],
+        )
+    splits = instantiate(config.data)
+    assert isinstance(splits.train, MixtureSamples) and isinstance(splits.test, MixtureSamples)
+    assert {name: part.num_draws for name, part in splits.train.sets.items()} == {"scans": 2, "shapes": 6}
+    assert splits.test.set_names == ("scans", "shapes")
 
 
 @pytest.mark.parametrize("name", ["synthetic", "phantoms"])

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
+from sam_ft.data.balance import ClassBalance
+from sam_ft.data.mixture import mixture_splits
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
@@ -57,6 +60,66 @@ def test_validation_is_not_augmented_and_training_is() -> None:
     assert any(not torch.equal(sample.image, plain[sample.name]) for sample in trained.samples)  # type: ignore[attr-defined]
 
 
+def of_sets(**settings: Any) -> SamDataModule:
+    sets = {name: Synthetic.splits(3, num_val=1, image_size=64, seed=seed) for seed, name in enumerate("ab")}
+    return module(mixture_splits(sets, weights={"a": 1, "b": 4}, epoch_images=10), **settings)
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_mixture_is_drawn_by_weight(workers: int) -> None:
+    data = of_sets(batch_size=5, num_workers=workers)
+    for epoch in range(3):
+        drawn = [name for batch in names(data, epoch=epoch) for name in batch]
+        assert sorted(name[0] for name in drawn) == ["a"] * 2 + ["b"] * 8
+
+
+def test_ranks_share_the_draws_of_a_mixture_and_none_is_in_two() -> None:
+    parts = []
+    for rank in (0, 1):
+        data = of_sets(batch_size=1)
+        data.trainer = SimpleNamespace(world_size=2, global_rank=rank)  # type: ignore[assignment]
+        parts.append(list(data.train_dataloader().sampler))  # type: ignore[call-overload]
+    assert len(parts[0]) == len(parts[1]) == 5 and len({*parts[0], *parts[1]}) == 10
+
+
+def test_a_mixture_goes_on_within_an_epoch_with_the_same_batches() -> None:
+    whole, resumed = of_sets(batch_size=2, augment="light"), of_sets(batch_size=2, augment="light")
+    resumed.load_state_dict({"epoch": 2, "batches_done": 3})
+    loader = whole.train_dataloader()
+    loader.sampler.set_epoch(2)  # type: ignore[attr-defined]
+    expected, found = list(loader)[3:], list(resumed.train_dataloader())
+    assert len(found) == len(expected) == 2
+    for one, other in zip(expected, found, strict=True):
+        assert torch.equal(one.images, other.images) and torch.equal(one.masks, other.masks)  # type: ignore[attr-defined]
+
+
+def test_automatic_augmentation_of_a_mixture_is_that_of_each_set() -> None:
+    class Slices(Synthetic):
+        suited_augmentation = "none"
+
+    sets = {
+        "slices": Slices.splits(2, num_val=1, image_size=64),
+        "shapes": Synthetic.splits(2, num_val=1, image_size=64),
+    }
+    data = module(mixture_splits(sets), augment="auto")
+    augments = [data.train_samples.prepare_of(item).augment for item in range(4)]
+    assert augments[:2] == [None, None] and None not in augments[2:]
+    by_name = module(mixture_splits(sets), augment="light")
+    assert None not in [by_name.train_samples.prepare_of(item).augment for item in range(4)]
+
+
+def test_a_balance_decides_what_is_drawn_and_what_is_kept() -> None:
+    splits = Synthetic.splits(20, num_val=1, image_size=64)
+    data = module(splits, balance=ClassBalance(power=2, rare_below=1, most=5), max_objects=1)
+    repeats = data.train_samples.prepare.class_repeats
+    rarest = max(repeats, key=lambda name: repeats[name])
+    assert repeats[rarest] > 1
+    drawn = [sample for batch in data.train_dataloader() for sample in batch.samples]  # type: ignore[attr-defined]
+    plain = [rarest in sample.class_names for sample in splits.train]  # type: ignore[attr-defined]
+    assert len(drawn) == 20
+    assert sum(sample.class_names == (rarest,) for sample in drawn) > sum(plain)
+
+
 def test_automatic_augmentation_is_what_the_data_set_names() -> None:
     class Slices(Synthetic):
         suited_augmentation = "none"
@@ -68,7 +131,15 @@ def test_automatic_augmentation_is_what_the_data_set_names() -> None:
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"batch_size": 0}, {"eval_batch_size": 0}, {"num_workers": -1}, {"max_objects": 0}, {"augment": "strong"}]
+    "wrong",
+    [
+        {"batch_size": 0},
+        {"eval_batch_size": 0},
+        {"num_workers": -1},
+        {"max_objects": 0},
+        {"augment": "strong"},
+        {"balance": "sqrt"},
+    ],
 )
 def test_settings_out_of_range_are_refused_at_once(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=next(iter(wrong))):

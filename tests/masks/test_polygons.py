@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sam_ft.masks import polygons as polygons_module
 from sam_ft.masks.polygons import run_lengths_of_polygons
 from sam_ft.masks.rle import decode
 from sam_ft.masks.rle_coco import to_coco
@@ -37,6 +38,22 @@ def test_polygons_of_one_object_are_joined() -> None:
     both = decode(run_lengths_of_polygons([SQUARE, SQUARE + 1], size=(9, 9)))[0]
     each = [decode(run_lengths_of_polygons([corners], size=(9, 9)))[0] for corners in (SQUARE, SQUARE + 1)]
     assert np.array_equal(both, each[0] | each[1]) and both.sum() == 10
+
+
+@pytest.mark.parametrize("piece", [1, 2, 7, 100])
+def test_an_outline_that_is_followed_in_pieces_is_the_same(monkeypatch: pytest.MonkeyPatch, piece: int) -> None:
+    random = np.random.default_rng(0)
+    shapes = [random.uniform(-9, 40, (corners, 2)) for corners in (3, 5, 9, 17)]
+    whole = [run_lengths_of_polygons([corners], size=(30, 25)).counts for corners in shapes]
+    monkeypatch.setattr(polygons_module, "_PIECE", piece)
+    for corners, expected in zip(shapes, whole, strict=True):
+        assert np.array_equal(run_lengths_of_polygons([corners], size=(30, 25)).counts, expected)
+
+
+def test_the_outlines_of_an_object_are_bounded_together() -> None:
+    long = np.array([[0.0, 0.0], [1e6, 1.0], [1.0, 1e6]])
+    with pytest.raises(ValueError, match="16777216 steps at most, but got 2999"):
+        run_lengths_of_polygons([long, long], size=(5, 6))
 
 
 @pytest.mark.parametrize(

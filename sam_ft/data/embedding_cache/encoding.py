@@ -94,7 +94,7 @@ class _Images(Dataset[tuple[str, str, Tensor]]):
     def __getitem__(self, index: int) -> tuple[str, str, Tensor]:
         view = self.views[index]
         sample = view.part.samples[view.item]
-        prepared = view.part.prepare(sample, seed=(view.part.seed, view.number, view.item))
+        prepared = view.part.prepare_of(view.item)(sample, seed=(view.part.seed, view.number, view.item))
         return view.key, sample.name, cast(Tensor, prepared.image)
 
 

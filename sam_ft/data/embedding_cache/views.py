@@ -31,8 +31,8 @@ def view_keys(part: PreparedSamples, *, num_views: int, num_workers: int) -> lis
             signatures.append(shown)
             bar.update()
     return [
-        [row_key(shown, part.prepare, view=(part.seed, view, item)) for item, shown in enumerate(signatures)]
-        for view in range(num_views if part.prepare.is_random else 1)
+        [row_key(shown, part.prepare_of(item), view=(part.seed, view, item)) for item, shown in enumerate(signatures)]
+        for view in range(num_views if part.is_random else 1)
     ]
 
 
@@ -52,4 +52,4 @@ class _Signatures(Dataset[list[str]]):
 
     def __getitem__(self, index: int) -> list[str]:
         sample = self.part.samples[index]
-        return [image_signature(sample), *([window_signature(sample)] if self.part.prepare.window else [])]
+        return [image_signature(sample), *([window_signature(sample)] if self.part.prepare_of(index).window else [])]

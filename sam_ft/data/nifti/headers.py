@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,11 @@ from isal import igzip
 from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import SpatialImage
 
+from sam_ft.data.damaged import MOST_INFLATION
+from sam_ft.data.nifti.inflating import DAMAGED
+
 _logger = logging.getLogger(__name__)
 
-_MOST_INFLATION = 1032
-"""A byte of deflated data gives at most this many (zlib's technical details)."""
 _HEADER_BYTES = 348
 _MAGIC = (b"n+1", b"ni1", b"n+2", b"ni2")
 _SAME_WITHIN_MM = 0.01
@@ -34,7 +34,7 @@ def why_unreadable(path: Path, err: Exception) -> str:
             start = file.read(_HEADER_BYTES)
     except igzip.BadGzipFile:
         return "it is no gzip file" if path.stat().st_size else "it is empty"
-    except (OSError, EOFError, zlib.error) as broken:
+    except DAMAGED as broken:
         return f"the file is damaged: {broken}"
     if not start:
         return "it is empty"
@@ -54,7 +54,7 @@ def refuse_claims_beyond_the_file(image: SpatialImage, *, path: Path) -> None:
     proxy: Any = image.dataobj
     claimed = int(proxy.offset) + math.prod(image.shape) * image.get_data_dtype().itemsize
     size = path.stat().st_size
-    available = size * _MOST_INFLATION if path.suffix.lower() == ".gz" else size
+    available = size * MOST_INFLATION if path.suffix.lower() == ".gz" else size
     if claimed > available:
         raise ValueError(
             f"Expected {path} to hold the voxels that its header claims ({claimed} bytes for shape {image.shape}), "

@@ -2,22 +2,35 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
+from typing import cast
 
 import numpy as np
-from isal import igzip
+from isal import igzip, isal_zlib
+
+DAMAGED = (OSError, EOFError, zlib.error, cast(type[Exception], isal_zlib.error))
+"""What inflation raises where a file is not what it should be."""
 
 _PIECE = 1 << 22
+_MOST_BEYOND = 1 << 24
 
 
-def inflate(path: Path, *, offset: int, num_bytes: int) -> np.ndarray:
+def inflate(path: Path, *, offset: int, num_bytes: int, following: int = 0) -> np.ndarray:
     """(num_bytes,) uint8: a part of the inflated file.
 
     The file is inflated to its end, so that its checksum is compared and damage anywhere is found.
 
+    Args:
+        path: Of the file.
+        offset: Where the part begins, in the inflated file.
+        num_bytes: Its length.
+        following: How much may come after it; 16 MiB more are let pass.
+
     Raises:
         EOFError: The file ends before.
-        OSError: It cannot be read or inflated, or its checksum is wrong (`isal.igzip.IGzipFile`'s errors).
+        OSError: It cannot be read or inflated, its checksum is wrong (`isal.igzip.IGzipFile`'s errors), or it inflates
+            to far more.
     """
     with igzip.open(path, "rb") as file:
         _skip(file, offset)
@@ -29,8 +42,11 @@ def inflate(path: Path, *, offset: int, num_bytes: int) -> np.ndarray:
             if not count:
                 raise EOFError(f"it ends after {offset + done} of at least {offset + num_bytes} bytes")
             done += count
-        while file.read(_PIECE):
-            pass
+        left = following + _MOST_BEYOND
+        while piece := file.read(_PIECE):
+            left -= len(piece)
+            if left < 0:
+                raise OSError(f"it inflates to more than the {offset + num_bytes + following} bytes of its header")
     return content
 
 

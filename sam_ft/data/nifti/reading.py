@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-import zlib
+import struct
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,15 @@ from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 from nibabel.volumeutils import apply_read_scaling
 
+from sam_ft.data.label_maps import MOST_LABEL
+from sam_ft.data.nifti.extensions import refuse_impossible_extensions
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import refuse_claims_beyond_the_file, why_unreadable
-from sam_ft.data.nifti.inflating import inflate
+from sam_ft.data.nifti.inflating import DAMAGED, inflate
+from sam_ft.files import is_file
 
 _LABEL_TOLERANCE = 1e-3
-_UNREADABLE = (ImageFileError, HeaderDataError, OSError, EOFError, ValueError, zlib.error)
+_UNREADABLE = (ImageFileError, HeaderDataError, ValueError, OverflowError, TypeError, struct.error, *DAMAGED)
 
 
 def open_volume(path: Path) -> SpatialImage:
@@ -31,8 +34,9 @@ def open_volume(path: Path) -> SpatialImage:
         ValueError: Missing, not an image that nibabel knows, an affine that cannot be inverted, or a header that
             claims more voxels than the file can hold.
     """
-    if not path.is_file():
+    if not is_file(path):
         raise ValueError(f"Expected a volume at {path}, but there is no such file.")
+    refuse_impossible_extensions(path)
     try:
         image: Any = nibabel.load(path)
     except _UNREADABLE as err:
@@ -125,7 +129,9 @@ def _inflated(proxy: ArrayProxy, *, path: Path, position: tuple[int, ...]) -> np
     shape, series = proxy.shape[:3], proxy.shape[3:]
     num_bytes = math.prod(shape) * proxy.dtype.itemsize
     before = int(np.ravel_multi_index(position, series, order="F")) if series else 0
-    content = inflate(path, offset=int(proxy.offset) + before * num_bytes, num_bytes=num_bytes)
+    after = math.prod(series) - before - 1
+    offset = int(proxy.offset) + before * num_bytes
+    content = inflate(path, offset=offset, num_bytes=num_bytes, following=after * num_bytes)
     return content.view(proxy.dtype).reshape(shape, order="F")
 
 
@@ -156,8 +162,9 @@ def as_integer_labels(voxels: np.ndarray, *, path: Path) -> np.ndarray:
             )
         voxels = rounded
     smallest, largest = int(voxels.min()), int(voxels.max())
-    if smallest < 0:
-        raise ValueError(f"Expected labels of 0 (background) and above in {path}, but got {smallest}.")
+    if smallest < 0 or largest > MOST_LABEL:
+        wrong = smallest if smallest < 0 else largest
+        raise ValueError(f"Expected labels of 0 (background) to {MOST_LABEL} in {path}, but got {wrong}.")
     return voxels.astype(np.min_scalar_type(largest))
 
 
