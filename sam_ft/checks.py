@@ -30,6 +30,11 @@ def shortened(text: str, most: int = 80) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def quoted(value: object) -> str:
+    """What somebody wrote, as it would be written in Python, of 200 characters at most."""
+    return shortened(repr(value), 200)
+
+
 def expect_bool(name: str, value: object) -> bool:
     """The value itself.
 

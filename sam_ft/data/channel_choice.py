@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from sam_ft.checks import shortened
+
 Channel = str | int
 
 
@@ -29,8 +31,8 @@ def chosen_channels(
     if len(numbers) == 3:
         return numbers[0], numbers[1], numbers[2]
     raise ValueError(
-        f"Expected `channels` to name one of {', '.join(names)} in {path}, or three for red, green and blue (one may "
-        f"be named twice), but got {'null' if chosen is None else list(wanted)}."
+        f"Expected `channels` to name one of {shortened(', '.join(names), 200)} in {path}, or three for red, green and "
+        f"blue (one may be named twice), but got {'null' if chosen is None else list(wanted)}."
     )
 
 
@@ -39,5 +41,5 @@ def _number(names: Sequence[str], channel: Channel, path: Path) -> int:
         return channel
     if isinstance(channel, str) and names.count(channel) == 1:
         return names.index(channel)
-    numbered = ", ".join(f"{number} {name}" for number, name in enumerate(names))
+    numbered = shortened(", ".join(f"{number} {name}" for number, name in enumerate(names)), 200)
     raise ValueError(f"Expected each of `channels` to be one of {numbered} in {path}, but got {channel!r}.")

@@ -6,10 +6,12 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from sam_ft.checks import quoted, shortened
 from sam_ft.data.json_files import read_json_object
 from sam_ft.data.nifti.objects import ObjectRule
 
 _IGNORE = "ignore"
+_MOST_DIGITS = 10
 
 
 @dataclass(frozen=True)
@@ -61,17 +63,23 @@ def label_names(content: object, *, path: Path) -> LabelNames:
         ValueError: No object, no class, or a value that is no whole number of 0 and above.
     """
     if not isinstance(content, dict) or not content:
-        raise ValueError(f'Expected labels such as {{"background": 0, "liver": 1}} in {path}, but got {content!r}.')
+        raise ValueError(
+            f'Expected labels such as {{"background": 0, "liver": 1}} in {path}, but got {quoted(content)}.'
+        )
     named = _by_name(content, path) if all(name.isdecimal() for name in content) else content
     classes = {str(name): _values(name, given, path) for name, given in named.items()}
     classes = {name: values for name, values in classes.items() if values != (0,)}
     if wrong := [name for name, values in classes.items() if 0 in values]:
-        raise ValueError(f"Expected 0 to be the background alone in {path}, but {wrong[0]!r} has it too.")
+        raise ValueError(f"Expected 0 to be the background alone in {path}, but {shortened(wrong[0])!r} has it too.")
     ignored = classes.pop(_IGNORE, ())
     if not classes:
-        raise ValueError(f"Expected labels of at least one class beside the background in {path}, but got {content!r}.")
+        raise ValueError(
+            f"Expected labels of at least one class beside the background in {path}, but got {quoted(content)}."
+        )
     if taken := [name for name, values in classes.items() if set(values) & set(ignored)]:
-        raise ValueError(f"Expected a value of its own for {_IGNORE!r} in {path}, but {taken[0]!r} has it too.")
+        raise ValueError(
+            f"Expected a value of its own for {_IGNORE!r} in {path}, but {shortened(taken[0])!r} has it too."
+        )
     return LabelNames(path, classes, ignored)
 
 
@@ -80,13 +88,17 @@ def _by_name(content: dict[str, object], path: Path) -> dict[str, list[int]]:
     named: dict[str, list[int]] = {}
     for value, name in content.items():
         if not isinstance(name, str) or not name:
-            raise ValueError(f"Expected a name for label {value} in {path}, but got {name!r}.")
+            raise ValueError(f"Expected a name for label {shortened(value)} in {path}, but got {quoted(name)}.")
+        if len(value) > _MOST_DIGITS:
+            raise ValueError(f"Expected labels of up to {_MOST_DIGITS} digits in {path}, but got {shortened(value)}.")
         named.setdefault(name, []).append(int(value))
     return named
 
 
-def _values(name: object, given: object, path: Path) -> tuple[int, ...]:
+def _values(name: str, given: object, path: Path) -> tuple[int, ...]:
     values = tuple(given) if isinstance(given, list) else (given,)
     if not values or not all(type(value) is int and value >= 0 for value in values):
-        raise ValueError(f"Expected whole numbers of 0 and above for label {name!r} in {path}, but got {given!r}.")
+        raise ValueError(
+            f"Expected whole numbers of 0 and above for label {shortened(name)!r} in {path}, but got {quoted(given)}."
+        )
     return values

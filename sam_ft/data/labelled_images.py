@@ -107,7 +107,7 @@ class LabelledImages:
         """The same sample with a blank image, so that the file need not be decoded."""
         case = self.cases[index]
         labels = case.read_labels()
-        masks, class_names = self.objects.objects_of(labels, pixel_mm=case.pixel_mm or (1.0, 1.0))
+        masks, class_names = self.objects.objects_of(labels, pixel_mm=case.pixel_mm or (1.0, 1.0), path=case.label_path)
         ignored = self.objects.ignored_in(labels)
         return Sample(
             image=blank_image(labels.shape[0], labels.shape[1]),

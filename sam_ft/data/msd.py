@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Unpack
 
+from sam_ft.checks import quoted
 from sam_ft.data.channel_choice import Channel, chosen_channels
 from sam_ft.data.folders import expanded
 from sam_ft.data.folds import FoldSplit
@@ -66,11 +67,11 @@ def msd_splits(
 def _training(listed: object, path: Path) -> Iterator[tuple[str, Path, Path]]:
     """Name, image and label of every case; what macOS leaves beside files (`._NAME`) is left out."""
     if not isinstance(listed, list) or not listed:
-        raise ValueError(f"Expected a list of cases as `training` in {path}, but got {listed!r}.")
+        raise ValueError(f"Expected a list of cases as `training` in {path}, but got {quoted(listed)}.")
     taken: set[str] = set()
     for entry in listed:
         if not isinstance(entry, dict):
-            raise ValueError(f"Expected image and label of each training case in {path}, but got {entry!r}.")
+            raise ValueError(f"Expected image and label of each training case in {path}, but got {quoted(entry)}.")
         if Path(str(entry.get("image"))).name.startswith("._"):
             continue
         image, label = (path_inside(path.parent, entry.get(part), source=path) for part in ("image", "label"))

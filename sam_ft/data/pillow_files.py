@@ -11,11 +11,12 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sam_ft.data.damaged import MOST_INFLATION, reading
+from sam_ft.data.tiff_files import most_inflation
 
 _MOST_PIXELS_OF_A_BYTE = {"PNG": 8 * MOST_INFLATION, "JPEG": 512}
 """By format: deflated, of one bit a pixel; at least one bit for 64 pixels in Huffman's code."""
-_BITS_PER_SAMPLE = 258
-"""Tag of TIFF 6.0."""
+_BITS_PER_SAMPLE, _COMPRESSION = 258, 259
+"""Tags of TIFF 6.0."""
 _CHANNELS = {2: 3, 4: 2, 6: 4}
 """By colour type of PNG, of those with more than one channel (PNG specification, 11.2.1)."""
 _READ_AS_COLOURS = ("CMYK", "YCbCr", "LAB", "HSV")
@@ -34,7 +35,7 @@ def opened(path: Path) -> Iterator[Image.Image]:
     ):
         size_bytes = path.stat().st_size
         pixels = image.width * image.height
-        if pixels > size_bytes * _MOST_PIXELS_OF_A_BYTE.get(image.format or "", pixels):
+        if pixels > size_bytes * _most_pixels_of_a_byte(image):
             raise ValueError(
                 f"its header promises {image.width} x {image.height} pixels, more than its {size_bytes} bytes hold"
             )
@@ -74,6 +75,14 @@ def tiff_is_beyond_pillow(path: Path) -> bool:
         if isinstance(err.__cause__, UnidentifiedImageError):
             return True
         raise
+
+
+def _most_pixels_of_a_byte(image: Image.Image) -> float:
+    """That a byte of the file can hold; of formats that are not compressed no limit, since Pillow looks itself."""
+    if image.format != "TIFF":
+        return _MOST_PIXELS_OF_A_BYTE.get(image.format or "", math.inf)
+    tags = getattr(image, "tag_v2", {})
+    return 8 * most_inflation(tags.get(_COMPRESSION, 1)) / max(sum(tags.get(_BITS_PER_SAMPLE, (1,))), 1)
 
 
 def _channels_of_deep_png(path: Path) -> int:

@@ -12,11 +12,17 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
-from sam_ft.data.damaged import reading
+from sam_ft.data.damaged import MOST_INFLATION, reading
 from sam_ft.optional import require
 
 TIFF_SUFFIXES = (".tif", ".tiff")
 _CHANNELS = "CS"
+_INFLATION = {1: 4, 5: 4096, 7: 512, 8: MOST_INFLATION, 32773: 64, 32946: MOST_INFLATION}
+"""None (YCbCr may be subsampled), LZW (a code of 12 bits is 3839 bytes at most), JPEG (64 pixels are a bit), deflate,
+PackBits, deflate."""
+_MOST_INFLATION_OF_OTHERS = 1 << 15
+"""Zstandard repeats a byte 128 KiB in four bytes."""
+_SPARE_BYTES = 1 << 16
 _UNKNOWN = "QI"
 """tifffile's letters for an axis of which the file says nothing: dimension and sequence."""
 
@@ -103,7 +109,8 @@ def open_tiff(path: Path, *, axes: str | None = None, unknown: Literal["pages", 
         unknown: What an axis is of which the file says nothing.
 
     Raises:
-        ValueError: No TIFF, pictures of several sizes, axes that do not fit, or more pixels than Pillow allows.
+        ValueError: No TIFF, pictures of several sizes, axes that do not fit, more pixels than Pillow allows or than the
+            file can hold, or parts that would inflate to far more than their pixels.
     """
     with _open(path) as file:
         if len(file.series) != 1:
@@ -122,6 +129,7 @@ def open_tiff(path: Path, *, axes: str | None = None, unknown: Literal["pages", 
             raise ValueError(
                 f"its shape is {shape}, expected at most {2 * (Image.MAX_IMAGE_PIXELS or 0)} numbers a page"
             )
+        _expect_room_in_file(file.series[0].keyframe, math.prod(shape), size_bytes=path.stat().st_size)
     return found
 
 
@@ -138,6 +146,22 @@ def open_tiff_image(path: Path, *, unknown: Literal["pages", "channels"]) -> Tif
             "reads stacks, and data.channels=[0,1,2] takes pages without a meaning as channels."
         )
     return found
+
+
+def most_inflation(compression: int) -> int:
+    """How many bytes of pixels a byte of a file gives at most, by TIFF's number of the compression."""
+    return _INFLATION.get(compression, _MOST_INFLATION_OF_OTHERS)
+
+
+def _expect_room_in_file(page: Any, num_numbers: int, *, size_bytes: int) -> None:
+    """Refuse a header that claims more than the file can hold, and strips or tiles far longer than their pixels."""
+    claimed = num_numbers * page.bitspersample // 8
+    if claimed > size_bytes * most_inflation(int(page.compression)):
+        raise ValueError(f"its header claims {claimed} bytes of pixels, more than its {size_bytes} bytes hold")
+    longest = max(page.databytecounts, default=0)
+    of_pixels = page.size * page.bitspersample // 8
+    if page.compression != 1 and longest > 2 * of_pixels + _SPARE_BYTES:
+        raise ValueError(f"it has {longest} compressed bytes in one piece for a page of {of_pixels}")
 
 
 @contextmanager

@@ -149,7 +149,7 @@ def test_an_epoch_of_one_batch_has_a_loss(tmp_path: Path) -> None:
 
 def test_no_label_is_lost_in_a_slice_without_background() -> None:
     labels = np.repeat(np.array([[1, 2], [3, 3]]), 4, axis=0).repeat(4, axis=1)
-    masks, names = ObjectRule(kind="labels").objects_of(labels, pixel_mm=(1.0, 1.0))
+    masks, names = ObjectRule(kind="labels").objects_of(labels, pixel_mm=(1.0, 1.0), path=Path("a.png"))
     assert len(names) == 3 and masks.any(axis=0).all()
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from sam_ft.data.damaged import reading
+from sam_ft.files import is_file
 from sam_ft.optional import require
 
 _NO_IMAGES = ("SEG", "SR", "KO", "PR", "REG", "DOC", "RTSTRUCT", "RTPLAN", "RTDOSE", "RTRECORD")
@@ -73,8 +74,16 @@ def reading_dicom(path: Path, expected: str) -> Iterator[None]:
 
 
 def read_header(path: Path, *, tags: Sequence[str]) -> Any:
-    """The pydicom `Dataset` of a file with these elements alone, without its pixels; within `reading_dicom`."""
-    return require("pydicom", extra="dicom").dcmread(path, specific_tags=list(tags), stop_before_pixels=True)
+    """The pydicom `Dataset` of a file with these elements alone, without its pixels; within `reading_dicom`.
+
+    Raises:
+        ValueError: All of it is deflated, and would be inflated at once however large that is.
+    """
+    pydicom = require("pydicom", extra="dicom")
+    syntax = pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID")
+    if syntax is not None and syntax.is_deflated:
+        raise ValueError("it is deflated as a whole, which is not read here: rewrite it, as dcmconv +te does")
+    return pydicom.dcmread(path, specific_tags=list(tags), stop_before_pixels=True)
 
 
 def dicom_files(folder: Path) -> list[DicomFile]:
@@ -128,6 +137,10 @@ def series_of(files: Sequence[DicomFile]) -> list[DicomSeries]:
 
 def _is_dicom(path: Path) -> bool:
     """Whether a file has DICOM's magic number."""
+    if not is_file(path):
+        if path.suffix.lower() == ".dcm":
+            raise ValueError(f"Expected a DICOM file in {path}, but it is no file.")
+        return False
     try:
         with path.open("rb") as file:
             start = file.read(_MAGIC_AT + 4)

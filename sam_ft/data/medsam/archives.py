@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sam_ft.checks import shortened
 from sam_ft.data.numpy_files import ArrayHeader, npz_header, npz_keys, read_npz
 
 
@@ -57,7 +58,7 @@ def open_archive(path: Path, *, root: Path) -> Archive:
     if len(gts.shape) not in (2, 3) or 0 in gts.shape or of_image != gts.shape or channels not in ((), (3,)):
         raise ValueError(
             f"Expected `gts` (H, W) or (slices, H, W) in {path}, and `imgs` of the same shape or with 3 channels, but "
-            f"got gts {gts.shape} and imgs {imgs.shape}."
+            f"got gts {shortened(str(gts.shape))} and imgs {shortened(str(imgs.shape))}."
         )
     name = "-".join(path.relative_to(root).with_suffix("").parts)
     return Archive(path=path, name=name, imgs=imgs, gts=gts)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sam_ft.data.label_maps import as_label_map
 from sam_ft.data.numpy_files import npy_header, read_npy, read_npz
 
 _SCALED_TOLERANCE = 1e-6
@@ -26,8 +27,8 @@ class NpzImage:
         return as_picture(read_npz(self.label_path, "imgs"), path=self.label_path)
 
     def read_labels(self) -> np.ndarray:
-        """(H, W) integers; raises as `as_labels` and `read_npz`."""
-        return as_labels(read_npz(self.label_path, "gts"), path=self.label_path)
+        """(H, W) integers; raises as `as_label_map` and `read_npz`."""
+        return as_label_map(read_npz(self.label_path, "gts"), path=self.label_path)
 
 
 @dataclass(frozen=True)
@@ -45,8 +46,8 @@ class NpyImage:
         return as_picture(read_npy(self.image_path), path=self.image_path)
 
     def read_labels(self) -> np.ndarray:
-        """(H, W) integers; raises as `as_labels` and `read_npy`, and where the image is of another size."""
-        labels = as_labels(read_npy(self.label_path), path=self.label_path)
+        """(H, W) integers; raises as `as_label_map` and `read_npy`, and where the image is of another size."""
+        labels = as_label_map(read_npy(self.label_path), path=self.label_path)
         size = npy_header(self.image_path).shape[:2]
         if labels.shape != size:
             raise ValueError(
@@ -72,22 +73,3 @@ def as_picture(array: np.ndarray, *, path: Path) -> np.ndarray:
             raise ValueError(f"Expected an image of numbers from 0 to 1 in {path}, but got {low:g} to {high:g}.")
         array = np.rint(array.clip(0, 1) * 255).astype(np.uint8)
     return np.ascontiguousarray(array if array.ndim == 3 else np.repeat(array[..., None], 3, axis=-1))
-
-
-def as_labels(array: np.ndarray, *, path: Path) -> np.ndarray:
-    """(H, W) whole numbers of 0 and above, of any type -> the same as integers.
-
-    Raises:
-        ValueError: Another shape, fractions, or numbers below 0.
-    """
-    if array.ndim != 2 or not array.size:
-        raise ValueError(f"Expected labels (H, W) in {path}, but their shape is {array.shape}.")
-    if array.dtype == np.bool_:
-        return array.astype(np.uint8)
-    if not np.issubdtype(array.dtype, np.integer):
-        if not (np.isfinite(array) & (array == np.rint(array))).all():
-            raise ValueError(f"Expected whole numbers as labels in {path}, but got {array.dtype} with fractions.")
-        array = array.astype(np.int64)
-    if int(array.min()) < 0:
-        raise ValueError(f"Expected labels of 0 (background) and above in {path}, but got {array.min()}.")
-    return array

@@ -45,7 +45,19 @@ def table_of(label: LabelSource, *, rule: ObjectRule, cache: SliceCache) -> Obje
     )
 
 
-def objects_in(
+def masks_in(
+    label: LabelSource, index: int, *, grid: SliceGrid, rule: ObjectRule, table: ObjectTable, cache: SliceCache
+) -> tuple[np.ndarray, tuple[str, ...]]:
+    """(N, H, W) bool masks and N class names of the objects that `grid` shows of a slice and that are large enough.
+
+    Raises:
+        ValueError: As `ObjectRule.large_enough`, or the label's file has changed.
+    """
+    found = _objects_in(label, index, grid=grid, rule=rule, table=table, cache=cache)
+    return rule.large_enough(found, size=grid.picture_size, pixel_mm=grid.pixel_mm, path=label.path)
+
+
+def _objects_in(
     label: LabelSource, index: int, *, grid: SliceGrid, rule: ObjectRule, table: ObjectTable, cache: SliceCache
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Class name and (H, W) bool mask of every object that `grid` shows of a slice, however small."""
@@ -78,14 +90,12 @@ def _largest(
 ) -> int:
     if not planes[index].any():
         return 0
+    found: Iterator[tuple[str, np.ndarray]]
     if rule.kind == "components_3d":
-        found = [
-            (name, mask)
-            for regions, names in layers
-            for name, mask in objects_of_regions(grid.labels_to_picture(regions[index]), names)
-        ]
+        pictures = ((grid.labels_to_picture(regions[index]), names) for regions, names in layers)
+        found = (each for regions, names in pictures for each in objects_of_regions(regions, names))
     else:
-        found = list(rule.every_object(grid.labels_to_picture(planes[index])))
+        found = rule.every_object(grid.labels_to_picture(planes[index]))
     return max((int(np.count_nonzero(mask)) for _, mask in found), default=0)
 
 

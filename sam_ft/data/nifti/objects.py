@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 from scipy import ndimage
+
+from sam_ft.masks.room import expect_room
 
 KINDS = ("labels", "components", "components_3d")
 _EIGHT_NEIGHBOURS = np.ones((3, 3), dtype=bool)
@@ -91,20 +94,35 @@ class ObjectRule:
         """The smallest area of an object in pixels, where both limits hold."""
         return max(self.min_area_px, self.min_area_mm2 / (pixel_mm[0] * pixel_mm[1]), 1)
 
-    def objects_of(self, labels: np.ndarray, *, pixel_mm: tuple[float, float]) -> tuple[np.ndarray, tuple[str, ...]]:
+    def objects_of(
+        self, labels: np.ndarray, *, pixel_mm: tuple[float, float], path: Path
+    ) -> tuple[np.ndarray, tuple[str, ...]]:
         """(H, W) labels -> (N, H, W) bool masks and N class names; N is 0 where nothing is large enough.
 
         Raises:
-            ValueError: The kind is "components_3d", which a slice alone cannot tell.
+            ValueError: The kind is "components_3d", which a slice alone cannot tell; or as `large_enough`.
         """
-        return self.large_enough(self.every_object(labels), size=labels.shape, pixel_mm=pixel_mm)
+        return self.large_enough(self.every_object(labels), size=labels.shape, pixel_mm=pixel_mm, path=path)
 
     def large_enough(
-        self, objects: Iterable[tuple[str, np.ndarray]], *, size: tuple[int, ...], pixel_mm: tuple[float, float]
+        self,
+        objects: Iterable[tuple[str, np.ndarray]],
+        *,
+        size: tuple[int, ...],
+        pixel_mm: tuple[float, float],
+        path: Path,
     ) -> tuple[np.ndarray, tuple[str, ...]]:
-        """Class names and (H, W) masks -> (N, H, W) bool masks and N class names of those that are large enough."""
+        """Class names and (H, W) masks -> (N, H, W) bool masks and N class names of those that are large enough.
+
+        Raises:
+            ValueError: They are too many for any memory; `path`, which they are from, is named.
+        """
         smallest = self.smallest_px(pixel_mm)
-        kept = [(name, mask) for name, mask in objects if np.count_nonzero(mask) >= smallest]
+        kept: list[tuple[str, np.ndarray]] = []
+        for name, mask in objects:
+            if np.count_nonzero(mask) >= smallest:
+                expect_room(len(kept) + 1, size=mask.shape, path=path)
+                kept.append((name, mask))
         stacked = np.stack([mask for _, mask in kept]) if kept else np.zeros((0, *size), dtype=bool)
         return stacked, tuple(name for name, _ in kept)
 
@@ -125,11 +143,12 @@ class ObjectRule:
                 for mask in self._split(where):
                     yield name, mask
 
-    def _split(self, mask: np.ndarray) -> list[np.ndarray]:
+    def _split(self, mask: np.ndarray) -> Iterator[np.ndarray]:
         if self.kind == "labels":
-            return [mask]
+            yield mask
+            return
         regions, num_regions = ndimage.label(mask, structure=_EIGHT_NEIGHBOURS)
-        return [regions == region for region in range(1, num_regions + 1)]
+        yield from (regions == region for region in range(1, num_regions + 1))
 
 
 def present_values(labels: np.ndarray) -> list[int]:

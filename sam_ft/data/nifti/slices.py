@@ -11,11 +11,12 @@ from typing import Self
 import numpy as np
 import torch
 
+from sam_ft.checks import shortened
 from sam_ft.data.label_names import LabelNames
 from sam_ft.data.nifti.cases import LabelledVolume, open_cases
 from sam_ft.data.nifti.channels import Channel, Channels, Window, channels_of, with_neighbours
 from sam_ft.data.nifti.margin import without_margin
-from sam_ft.data.nifti.object_table import objects_in, table_of
+from sam_ft.data.nifti.object_table import masks_in, table_of
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.transforms import rescale, window
@@ -96,11 +97,10 @@ class VolumeSlices:
         entry = self.entries[index]
         volume = self.volumes[entry.volume]
         grid = volume.grid
-        found = objects_in(
+        masks, class_names = masks_in(
             volume.label, entry.index,
             grid=grid, rule=self.objects, table=self._tables[entry.volume], cache=self.cache,
         )  # fmt: skip
-        masks, class_names = self.objects.large_enough(found, size=grid.picture_size, pixel_mm=grid.pixel_mm)
         return Sample(
             image=self.picture(entry),
             masks=torch.from_numpy(masks),
@@ -213,10 +213,10 @@ class VolumeSlices:
     def _report(self, *, num_slices: int) -> None:
         present = {value for table in self._tables for value in table.values}
         if not self.entries:
+            listed = shortened(str(sorted(present) or "none"), 200)
             raise ValueError(
                 f"Expected at least one object in {num_slices} slices of {len(self.volumes)} volumes (the first label "
-                f"is {self.volumes[0].label.path}), but none remains; label values found: {sorted(present) or 'none'}; "
-                f"{self.objects}."
+                f"is {self.volumes[0].label.path}), but none remains; label values found: {listed}; {self.objects}."
             )
         for name, values in self.objects.values_by_class(sorted(present)).items():
             if present.isdisjoint(values):
@@ -224,10 +224,8 @@ class VolumeSlices:
         used = {entry.volume for entry in self.entries}
         empty = [str(volume.label.path) for number, volume in enumerate(self.volumes) if number not in used]
         if empty:
-            _logger.warning(
-                "%d of %d label volumes hold no object and are left out: %s",
-                len(empty), len(self.volumes), ", ".join(empty),
-            )  # fmt: skip
+            text = "%d of %d label volumes hold no object and are left out: %s"
+            _logger.warning(text, len(empty), len(self.volumes), ", ".join(empty))
         _logger.info("%d of %d slices in %d volumes hold an object.", len(self.entries), num_slices, len(self.volumes))
 
 

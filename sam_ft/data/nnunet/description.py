@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sam_ft.checks import quoted, shortened
 from sam_ft.data.json_files import read_json_object
 from sam_ft.data.label_names import LabelNames, label_names
+from sam_ft.files import is_file
 
 VOLUME_ENDINGS = (".nii.gz", ".nii")
 IMAGE_ENDINGS = (".png", ".bmp", ".tif", ".tiff")
@@ -46,7 +48,7 @@ def read_description(path: Path) -> NnunetDescription:
     ending, listed = content.get("file_ending"), content.get("dataset")
     if ending not in (*VOLUME_ENDINGS, *IMAGE_ENDINGS):
         known = ", ".join((*VOLUME_ENDINGS, *IMAGE_ENDINGS))
-        raise ValueError(f"Expected `file_ending` to be one of {known} in {path}, but got {ending!r}.")
+        raise ValueError(f"Expected `file_ending` to be one of {known} in {path}, but got {quoted(ending)}.")
     if listed is not None and not isinstance(listed, dict):
         raise ValueError(f"Expected `dataset` to be an object of cases in {path}, but got {type(listed).__name__}.")
     return NnunetDescription(
@@ -65,10 +67,13 @@ def numbered_names(content: object, *, what: str, path: Path) -> tuple[str, ...]
         ValueError: Something else, or numbers that are not 0, 1, 2, ...
     """
     if not isinstance(content, dict) or not content or not all(isinstance(name, str) for name in content.values()):
-        raise ValueError(f'Expected `{what}` such as {{"0": "T1", "1": "T2"}} in {path}, but got {content!r}.')
+        raise ValueError(f'Expected `{what}` such as {{"0": "T1", "1": "T2"}} in {path}, but got {quoted(content)}.')
     wanted = [str(number) for number in range(len(content))]
     if set(content) != set(wanted):
-        raise ValueError(f"Expected `{what}` numbered {', '.join(wanted)} in {path}, but got {', '.join(content)}.")
+        raise ValueError(
+            f"Expected `{what}` numbered {shortened(', '.join(wanted))} in {path}, but got "
+            f"{shortened(', '.join(content), 200)}."
+        )
     return tuple(content[number] for number in wanted)
 
 
@@ -79,10 +84,10 @@ def path_inside(folder: Path, given: object, *, source: Path) -> Path:
         ValueError: No path, one that leads out of the folder, or no such file.
     """
     if not isinstance(given, str) or not given:
-        raise ValueError(f"Expected the path of a file in {source}, but got {given!r}.")
+        raise ValueError(f"Expected the path of a file in {source}, but got {quoted(given)}.")
     path = Path(os.path.normpath(folder / given))
     if not path.is_relative_to(os.path.normpath(folder)):
-        raise ValueError(f"Expected paths in {folder} alone, but {source} names {given}.")
-    if not path.is_file():
-        raise ValueError(f"Expected the file {path}, which {source} names, but there is none.")
+        raise ValueError(f"Expected paths in {folder} alone, but {source} names {shortened(given, 200)}.")
+    if not is_file(path):
+        raise ValueError(f"Expected the file {shortened(str(path), 400)}, which {source} names, but there is none.")
     return path

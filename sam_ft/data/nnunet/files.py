@@ -7,6 +7,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 
+from sam_ft.checks import quoted
 from sam_ft.data.folders import listed
 from sam_ft.data.nnunet.description import NnunetDescription, path_inside
 
@@ -70,7 +71,7 @@ def _files_in(folder: Path, description: NnunetDescription) -> list[Path]:
 
 def _listed_case(folder: Path, name: str, entry: object, description: NnunetDescription) -> NnunetCase:
     if not isinstance(entry, dict) or not isinstance(entry.get("images"), list) or not entry["images"]:
-        raise ValueError(f"Expected images and a label of case {name} in {description.path}, but got {entry!r}.")
+        raise ValueError(f"Expected images and a label of case {name} in {description.path}, but got {quoted(entry)}.")
     files = tuple(path_inside(folder, image, source=description.path) for image in entry["images"])
     label = path_inside(folder, entry.get("label"), source=description.path)
     return NnunetCase(name, _complete(files, description), label)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam_ft.checks import expect_whole_number
+from sam_ft.checks import expect_whole_number, quoted
 from sam_ft.data.folders import expanded
 from sam_ft.data.json_files import read_json_array
 from sam_ft.data.splits import Part
@@ -54,5 +54,5 @@ class NnunetFold:
 def _cases(fold: object, part: str, path: Path) -> set[str]:
     cases = fold.get(part) if isinstance(fold, dict) else None
     if not isinstance(cases, list) or not all(isinstance(case, str) for case in cases):
-        raise ValueError(f"Expected a list of cases for {part} in each fold in {path}, but got {cases!r}.")
+        raise ValueError(f"Expected a list of cases for {part} in each fold in {path}, but got {quoted(cases)}.")
     return set(cases)

@@ -17,6 +17,8 @@ from types import FrameType
 from typing import NoReturn
 
 from tests.data.hostile.case import Case
+from tests.data.hostile.descriptions import description_cases
+from tests.data.hostile.formats import format_cases
 from tests.data.hostile.images import image_cases
 from tests.data.hostile.texts import text_cases
 from tests.data.hostile.volumes import volume_cases
@@ -50,6 +52,8 @@ def all_cases() -> Iterator[Case]:
     yield from image_cases()
     yield from text_cases()
     yield from volume_cases()
+    yield from format_cases()
+    yield from description_cases()
 
 
 def outcome_of(case: Case, folder: Path) -> Outcome:

@@ -233,7 +233,7 @@ BOMB = np.array([print], dtype=object)
         ("imgs", np.zeros((15, 16, 3), np.uint8), "of the size of its image"),
         ("imgs", BOMB, "never unpickled"),
         ("gts", BOMB, "never unpickled"),
-        ("gts", np.zeros((16, 16, 1), np.uint8), r"labels \(H, W\)"),
+        ("gts", np.zeros((16, 16, 1), np.uint8), "one channel"),
         ("gts", np.full((16, 16), 0.5), "fractions"),
         ("gts", np.full((16, 16), -1), "of 0 .background. and above"),
     ],

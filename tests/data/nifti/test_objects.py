@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -15,10 +17,11 @@ LABELS = np.array(
     ]
 )
 SQUARE = (1.0, 1.0)
+FILE = Path("label.nii")
 
 
 def found(rule: ObjectRule, pixel_mm: tuple[float, float] = SQUARE) -> list[tuple[str, int]]:
-    masks, names = rule.objects_of(LABELS, pixel_mm=pixel_mm)
+    masks, names = rule.objects_of(LABELS, pixel_mm=pixel_mm, path=FILE)
     assert masks.dtype == bool and masks.shape == (len(names), 5, 5)
     return [(name, int(mask.sum())) for name, mask in zip(names, masks, strict=True)]
 
@@ -40,7 +43,7 @@ def test_classes_may_join_values_and_overlap() -> None:
 
 def test_touching_values_of_one_class_are_one_component() -> None:
     masks, names = ObjectRule(kind="components", classes={"both": [1, 2]}, min_area_px=1).objects_of(
-        np.array([[1, 2, 0, 1]]), pixel_mm=SQUARE
+        np.array([[1, 2, 0, 1]]), pixel_mm=SQUARE, path=FILE
     )
     assert names == ("both", "both") and masks.sum(axis=(1, 2)).tolist() == [2, 1]
 
@@ -57,7 +60,7 @@ def test_smallest_area_in_mm2_uses_the_size_of_a_pixel() -> None:
 
 
 def test_a_slice_without_objects_gives_empty_masks() -> None:
-    masks, names = ObjectRule().objects_of(np.zeros((4, 6), dtype=np.uint8), pixel_mm=SQUARE)
+    masks, names = ObjectRule().objects_of(np.zeros((4, 6), dtype=np.uint8), pixel_mm=SQUARE, path=FILE)
     assert masks.shape == (0, 4, 6) and names == ()
 
 
@@ -82,3 +85,12 @@ def test_values_are_found_as_numpy_finds_them(dtype: type) -> None:
     labels = np.random.default_rng(0).choice([0, 1, 3, 200], (7, 9)).astype(dtype)
     assert present_values(labels) == np.unique(labels).tolist()
     assert np.array_equal(has_value(labels, (1, 200, 999)), np.isin(labels, (1, 200, 999)))
+
+
+def test_more_objects_than_fit_into_memory_are_refused_by_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two masks of 25 pixels have room, and three do not: an image in the place of its labels would have thousands."""
+    monkeypatch.setattr("sam_ft.masks.room._MOST_BYTES", 50)
+    assert len(found(ObjectRule(min_area_px=2))) == 2
+    for kind in ("labels", "components"):
+        with pytest.raises(ValueError, match="in label.nii, but got 3 objects of 5 x 5 pixels"):
+            found(ObjectRule(kind=kind, min_area_px=1))

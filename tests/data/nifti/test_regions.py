@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +64,7 @@ def test_slices_of_a_volume_show_its_three_dimensional_components(nifti: Any) ->
 
 def test_a_lone_slice_cannot_tell_three_dimensional_components() -> None:
     with pytest.raises(ValueError, match="whole volume.*components_3d"):
-        ObjectRule(kind="components_3d").objects_of(HORSESHOE[0], pixel_mm=(1, 1))
+        ObjectRule(kind="components_3d").objects_of(HORSESHOE[0], pixel_mm=(1, 1), path=Path("a.nii"))
 
 
 def test_a_volume_without_labels_has_no_regions() -> None:
