@@ -147,7 +147,8 @@ def test_every_model_has_a_config_of_its_name_and_default_size() -> None:
         config = plain(composed("fit", "data=synthetic", f"model={name}").model)
         with torch.device("meta"):
             model = build_model(config["name"])
-        assert config == {"name": name, "image_size": model.image_size, "weights": None, "drop_path": 0.0}
+        untouched = {"weights": None, "drop_path": 0.0, "drawn_prompts": False}
+        assert config == {"name": name, "image_size": model.image_size, **untouched}
 
 
 def test_every_choice_of_what_is_trained_is_the_one_of_its_name() -> None:

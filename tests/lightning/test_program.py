@@ -12,10 +12,11 @@ from omegaconf import DictConfig, OmegaConf
 from sam_ft.checkpoints import save_meta
 from sam_ft.lightning import program
 from sam_ft.lightning.module import CONFIG_KEY
+from sam_ft.models.sam.drawn_prompts import DrawnPromptEncoder
 from sam_ft.models.sam.model import Sam
 
 MODEL = {
-    "model": {"name": "vit_tiny", "image_size": 64, "weights": None, "drop_path": 0.0},
+    "model": {"name": "vit_tiny", "image_size": 64, "weights": None, "drop_path": 0.0, "drawn_prompts": False},
     "adapt": {"_target_": "sam_ft.models.adapt.freeze.TrainParts"},
     "seed": 0,
 }
@@ -86,6 +87,11 @@ def test_the_seed_decides_the_updates_of_lora_beside_given_weights() -> None:
     assert torch.equal(first[name], again[name]) and not torch.equal(first[name], other[name])
 
 
+def test_prompts_are_drawn_where_the_model_says_so() -> None:
+    assert not isinstance(program.model_of(config_of()).prompt_encoder, DrawnPromptEncoder)
+    assert isinstance(program.model_of(config_of(model={"drawn_prompts": True})).prompt_encoder, DrawnPromptEncoder)
+
+
 def test_drop_path_rises_over_the_blocks() -> None:
     blocks = program.model_of(config_of(model={"drop_path": 0.5})).image_encoder.blocks
     assert [block.drop_path for block in blocks] == pytest.approx([0.0, 0.1, 0.2, 0.3, 0.4, 0.5])
@@ -95,6 +101,7 @@ def test_drop_path_rises_over_the_blocks() -> None:
     "changes, named",
     [
         ({"model": {"drop_path": 1.0}}, "drop_path"),
+        ({"model": {"drawn_prompts": "sometimes"}}, "drawn_prompts"),
         ({"adapt": "heads"}, "full, decoder"),
         ({"model": {"name": "vit_x"}}, "vit_tiny, vit_b"),
         ({"model": {"image_size": 60}}, "multiple of 16"),

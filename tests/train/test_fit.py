@@ -107,9 +107,9 @@ def test_a_decoder_trains_from_cached_embeddings(
     """Of image files, which are decoded once to see whether they are the same and once to be encoded."""
     read: list[Path] = []
 
-    def watched(path: Path) -> np.ndarray:
+    def watched(path: Path, *settings: Any) -> np.ndarray:
         read.append(path)
-        return read_image(path)
+        return read_image(path, *settings)
 
     monkeypatch.setattr(image_mask, "read_image", watched)
     settings = [each for each in synthetic if not each.startswith("data")]
