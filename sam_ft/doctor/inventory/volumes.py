@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sam_ft.data.groups import group_in
 from sam_ft.data.nifti.channels import channels_of
 from sam_ft.data.nifti.pairing import Pair, pair_files
 from sam_ft.data.nifti.reading import num_time_points, open_volume
@@ -68,10 +68,4 @@ def _group(pair: Pair, rule: str | None) -> str:
     """As `LabelledVolume.group_by`."""
     if rule is None:
         return pair.key[0] if pair.key else pair.name
-    try:
-        match = re.search(rule, pair.image.as_posix())
-    except re.error as err:
-        raise ValueError(f"Expected `group` to be a regular expression, but got {rule!r}: {err}.") from err
-    if match is None:
-        raise ValueError(f"Expected `group` to match every image's path, but {rule!r} is not in {pair.image}.")
-    return match.group(1) if match.re.groups else match.group()
+    return group_in(pair.image, rule)
