@@ -12,6 +12,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
+from sam_ft.data.empty import share_of_empty
 from sam_ft.data.folders import divided
 from sam_ft.data.label_names import LabelNames
 from sam_ft.data.nifti.objects import ObjectRule, present_values
@@ -131,12 +132,7 @@ class LabelledImages:
         Raises:
             ValueError: A share that is not from 0 to 1.
         """
-        if not 0 <= share <= 1:
-            raise ValueError(
-                f"Expected `empty` to be a share from 0 to 1 of the images without object, but got {share}."
-            )
-        chosen = np.random.default_rng(seed).permutation(len(self._empty))[: round(share * len(self._empty))]
-        return self._with((*self.cases, *(self._empty[number] for number in sorted(chosen))))
+        return self._with((*self.cases, *share_of_empty(self._empty, share, seed=seed)))
 
     def _with(self, cases: Iterator[ImageCase] | Sequence[ImageCase]) -> LabelledImages:
         other = copy.copy(self)

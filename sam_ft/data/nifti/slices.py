@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sam_ft.checks import shortened
+from sam_ft.data.empty import share_of_empty
 from sam_ft.data.label_names import LabelNames
 from sam_ft.data.nifti.cases import LabelledVolume, open_cases
 from sam_ft.data.nifti.channels import Channel, Channels, Window, channels_of, with_neighbours
@@ -165,12 +166,7 @@ class VolumeSlices:
         Raises:
             ValueError: A share that is not from 0 to 1.
         """
-        if not 0 <= share <= 1:
-            raise ValueError(
-                f"Expected `empty` to be a share from 0 to 1 of the slices without object, but got {share}."
-            )
-        chosen = np.random.default_rng(seed).permutation(len(self._empty))[: round(share * len(self._empty))]
-        return self._changed(entries=tuple(sorted((*self.entries, *(self._empty[number] for number in chosen)))))
+        return self._changed(entries=tuple(sorted((*self.entries, *share_of_empty(self._empty, share, seed=seed)))))
 
     def _changed(self, **attributes: object) -> Self:
         other = copy.copy(self)
