@@ -127,7 +127,8 @@ def jittered_box(
 ) -> Tensor:
     """Each box displaced, and kept inside the image.
 
-    A box that the noise turns inside out, or makes empty, falls back to the clean one, as in SAM 3's code.
+    A box that the noise turns inside out, or makes empty, falls back to the clean one, as in SAM 3's code. That of an
+    object one pixel thick has no width to begin with, since both its corners are pixels of the object: it moves along.
 
     Args:
         boxes_xyxy: (..., 4) in pixels of the frame.
@@ -145,7 +146,7 @@ def jittered_box(
     sizes = boxes_xyxy[..., 2:] - boxes_xyxy[..., :2]
     moved = boxes_xyxy + noise.displacement(sizes, pixel=image_size / REFERENCE_SIZE, generator=generator)
     moved = moved.clamp(_for_each_coordinate(limits_xyxy[..., :2]), _for_each_coordinate(limits_xyxy[..., 2:]))
-    degenerate = (moved[..., 2:] <= moved[..., :2]).any(dim=-1, keepdim=True)
+    degenerate = ((moved[..., 2:] <= moved[..., :2]) & (sizes > 0)).any(dim=-1, keepdim=True)
     return torch.where(degenerate, boxes_xyxy, moved)
 
 

@@ -15,6 +15,8 @@ from sam_ft.data.balance import ClassBalance
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
+from sam_ft.evaluation.protocols.semantic import SemanticProtocol
 from sam_ft.lightning import EmbeddingCacheSettings, Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.memory.settings import MemorySettings
@@ -42,6 +44,8 @@ BUILDS: dict[str, type | tuple[type, ...]] = {
     "memory": MemorySettings,
     "monitoring": (Monitoring, SemanticMonitoring),
 }
+PROTOCOLS = {"interactive": InteractiveProtocol, "semantic": SemanticProtocol}
+MEASURED = ("checkpoint=a", "output=b")
 COMPOSED_ONLY = {
     "data",
     "data/split",
@@ -49,6 +53,7 @@ COMPOSED_ONLY = {
     "model",
     "optimiser/schedule",
     "task",
+    "protocol",
     "trainer",
     "embedding_cache",
     "loader/balance",
@@ -226,8 +231,14 @@ def test_every_experiment_composes_and_builds_its_recipe(name: str) -> None:
     assert interval is None or interval <= trainer.max_steps * trainer.accumulate_grad_batches
 
 
+def test_every_protocol_is_built_with_what_it_is_given() -> None:
+    built = {name: instantiate(composed("evaluate", *MEASURED, f"protocol={name}").protocol) for name in PROTOCOLS}
+    assert {name: type(protocol) for name, protocol in built.items()} == PROTOCOLS
+    assert list(built["interactive"].clicks) == [1, 3, 5] and set(names("protocol")) == PROTOCOLS.keys()
+
+
 def test_without_data_an_evaluation_has_none() -> None:
-    assert "data" not in composed("evaluate", "checkpoint=a", "output=b")
+    assert not {"data", "protocol"} & set(composed("evaluate", *MEASURED))
     assert not {"data", "other"} & set(composed("forgetting", "after=a", "output=b"))
 
 

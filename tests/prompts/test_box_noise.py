@@ -53,6 +53,13 @@ def test_box_of_a_single_pixel_stays_as_it_is(seeded):
     assert torch.equal(jittered_box(box, GaussianNoise(), image_size=64, generator=seeded()), box)
 
 
+def test_box_one_pixel_thick_gets_noise_along_it(seeded):
+    box = torch.tensor([20.0, 30.0, 60.0, 30.0]).expand(500, 4)
+    moved = jittered_box(box, GaussianNoise(), image_size=1024, generator=seeded())
+    assert torch.equal(moved[:, 1::2], box[:, 1::2])
+    assert (moved[:, 0] - 20).std().item() == pytest.approx(4, rel=0.15)
+
+
 def test_noisy_box_stays_in_the_frame(seeded):
     box = torch.tensor([0.0, 0.0, 63.0, 63.0])
     moved = jittered_box(box.expand(500, 4), GaussianNoise(cap_px=1e6), image_size=64, generator=seeded())

@@ -130,6 +130,7 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
         (["checkpoint=run/config.yaml", "output=eval"], "run/config.yaml"),
         (["checkpoint=run/best.ckpt", "output=eval", "part=tset"], "train, val, test"),
         (["checkpoint=run/best.ckpt", "output=eval", "prat=val"], "Did you mean `part`?"),
+        (["checkpoint=run/best.ckpt", "output=eval", "protocol=semantic"], "task=semantic"),
         (["checkpoint=run/best.ckpt", "output=eval", "data=nifty"], "Did you mean `nifti`?"),
         (["checkpoint=run/best.ckpt", "output=eval", "data.images=a"], "Expected a choice of `data`"),
         (["checkpoint=run/best.ckpt", "output=eval", "data=nifti"], "data.images=... data.labels=..."),

@@ -1,0 +1,66 @@
+"""What every protocol is given and what it gives back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from tqdm import tqdm
+
+from sam_ft.data.splits import SampleDataset
+from sam_ft.models.sam.model import Sam
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is to be measured, and where the results go.
+
+    Attributes:
+        model: On the device that it runs on.
+        samples: The images.
+        output: The folder to write to; it is there.
+        title: The heading of the page.
+        command: What the user typed.
+        batch_size: Images encoded at once.
+        num_workers: Processes that read and prepare.
+        pictures: Cases shown on the page.
+    """
+
+    model: Sam
+    samples: SampleDataset
+    output: Path
+    title: str
+    command: str
+    batch_size: int = 4
+    num_workers: int = 0
+    pictures: int = 6
+
+    def progress(self) -> tqdm:
+        """A bar over the images."""
+        return tqdm(total=len(self.samples), desc="measuring", unit="image", dynamic_ncols=True)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out.
+
+    Attributes:
+        summary: The headline numbers, as they are printed.
+        written: Names of the files in the output folder besides `summary.json` and `index.html`.
+    """
+
+    summary: dict[str, float]
+    written: tuple[str, ...]
+
+
+class EvaluationProtocol(Protocol):
+    """One way to measure; it writes `summary.json`, `index.html` and its own files."""
+
+    def __call__(self, request: Request) -> Outcome:
+        """Measure and write.
+
+        Raises:
+            ValueError: The model or the data set does not fit the protocol.
+        """
+        ...
