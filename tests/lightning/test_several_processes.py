@@ -49,9 +49,9 @@ fit(
     _model(),
     Synthetic.splits(4, num_val=5, image_size=64),
     output=output,
-    recipe=_recipe(lr=0.0, batch_size=1),
+    recipe=_recipe(lr=1e-12, batch_size=1),
     monitoring=Monitoring(wandb="disabled", pictures=0),
-    trainer=trainer(devices=int(devices), max_steps=1),
+    trainer=trainer(devices=int(devices), max_steps=2),
 )
 """
 
