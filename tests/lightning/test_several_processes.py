@@ -56,7 +56,6 @@ fit(
 """
 
 
-@pytest.mark.slow
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     """Five images for two processes: none is counted twice to fill up the last batch."""
     (tmp_path / "script.py").write_text(SCRIPT)
