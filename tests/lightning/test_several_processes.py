@@ -59,7 +59,7 @@ fit(
 def test_two_processes_measure_what_one_does(tmp_path: Path) -> None:
     """Five images for two processes: none is counted twice to fill up the last batch."""
     (tmp_path / "script.py").write_text(SCRIPT)
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}  # of a test before
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("MASTER_")}
     environment = {**inherited, "PYTHONPATH": str(Path(__file__).parents[2])}
     measured = []
     for devices in ("1", "2"):
