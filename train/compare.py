@@ -34,10 +34,16 @@ def parser() -> argparse.ArgumentParser:
 
 
 def names_of(first: Path, second: Path) -> tuple[str, str]:
-    """What the two are called: the last parts of their paths, as many as it takes to tell them apart."""
+    """What the two are called: the last parts of their paths, as many as it takes to tell them apart.
+
+    Raises:
+        ValueError: It is one path.
+    """
     parts = [path.absolute().parts for path in (first, second)]
+    if parts[0] == parts[1]:
+        raise ValueError(f"Expected two evaluations, but got {first} twice.")
     count = 1
-    while parts[0][-count:] == parts[1][-count:] and count < max(map(len, parts)):
+    while parts[0][-count:] == parts[1][-count:]:
         count += 1
     return "/".join(parts[0][-count:]), "/".join(parts[1][-count:])
 
@@ -73,8 +79,9 @@ def line_of(row: Change, *, width: int) -> str:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compare, say what came out, write it."""
+    names = names_of(arguments.first, arguments.second)
     first, second = (read_records(path) for path in (arguments.first, arguments.second))
-    comparison = compare(pair(first, second, names=names_of(arguments.first, arguments.second)))
+    comparison = compare(pair(first, second, names=names))
     print(described(comparison))
     if arguments.output is not None:
         comparison.write(arguments.output)

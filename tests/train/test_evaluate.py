@@ -151,6 +151,7 @@ def test_evaluations_that_cannot_be_compared_are_refused_in_one_line(sam_ft: Pro
         write_records(tmp_path / name / "records.csv", [replace(record, image=name)])
     assert "a alone has 1" in one_line(sam_ft("compare", "a", "b"))
     assert "nowhere" in one_line(sam_ft("evaluate", "compare", "a", "nowhere"))
+    assert "got a twice" in one_line(sam_ft("compare", "a", "a"))
 
 
 def test_evaluate_fits_the_thresholds_of_the_mask_generator(sam_ft: Program, run: Path, tmp_path: Path) -> None:
