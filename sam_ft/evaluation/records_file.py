@@ -105,20 +105,16 @@ def _exact(number: float) -> str:
 
 def _record(row: Mapping[str, Any]) -> MaskRecord:
     """A record from a row in which lists are lists and missing values are None; unknown columns are passed over."""
-    known = {field.name: row.get(field.name) for field in fields(MaskRecord)}
+    known: dict[str, Any] = {field.name: row.get(field.name) for field in fields(MaskRecord)}
     for field in fields(MaskRecord):
         if known[field.name] is None and field.default is MISSING:
             raise ValueError(f"it lacks a value for {field.name}")
     if known["prompt"] not in get_args(PromptKind):
         raise ValueError(f"it has the prompt {known['prompt']!r}")
-    return MaskRecord(
-        **{
-            **known,
-            "points": tuple((x, y) for x, y in row["points"]),
-            "labels": tuple(row["labels"]),
-            "box": None if row["box"] is None else tuple(row["box"]),
-        }
-    )
+    known["points"] = tuple((x, y) for x, y in row["points"])
+    known["labels"] = tuple(row["labels"])
+    known["box"] = None if row["box"] is None else tuple(row["box"])
+    return MaskRecord(**known)
 
 
 def _csv_rows(path: Path) -> Iterable[dict[str, Any]]:
