@@ -43,8 +43,9 @@ def comparing_page(comparison: ModelComparison, *, command: str) -> Page:
 
 
 def _chart(comparison: ModelComparison) -> Block:
+    """All but the classes, of which there may be many."""
     rows = [
         Difference(row.prompt, row.difference, row.low, row.high, group=GROUPS.get(row.objects, row.objects))
-        for row in (*comparison.by_prompt, *comparison.by_size, *comparison.by_class)
+        for row in (*comparison.by_prompt, *comparison.by_size)
     ]
-    return changes_picture(rows, alt="Differences by prompt, size and class")
+    return changes_picture(rows, alt="Differences by prompt and size")
