@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator
 
+from sam_ft.metrics.bootstrap import Interval
 from sam_ft.metrics.calibration import Calibration
 from sam_ft.pictures import PREDICTION, blank_figure
 
@@ -20,18 +21,25 @@ SERIES = ("#7A8089", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 """Lines of a chart in order: the first, what was before, is grey."""
 
 
-def curves_figure(summaries: Mapping[str, Mapping[str, float]], *, dark: bool = False) -> Figure:
+def curves_figure(
+    summaries: Mapping[str, Mapping[str, float]],
+    *,
+    intervals: Mapping[str, Mapping[str, Interval]] | None = None,
+    dark: bool = False,
+) -> Figure:
     """Mean IoU against the number of clicks, one line per summary, and the box as a marker of its own.
 
     Args:
         summaries: from a name such as "before" to what `summarise` returns.
+        intervals: from the same names to the intervals of these figures, drawn as a band; a summary may have none.
         dark: whether the page behind it is dark.
 
     Raises:
         ValueError: no summary holds a `miou@...`.
     """
-    counts = sorted({int(key[5:]) for summary in summaries.values() for key in summary if key[5:].isdigit()})
-    with_box = any("miou@box" in summary for summary in summaries.values())
+    keys = {key for summary in summaries.values() for key in summary if key.startswith("miou@")}
+    counts = sorted(int(key[5:]) for key in keys if key[5:].isdigit())
+    with_box = "miou@box" in keys
     if not counts and not with_box:
         raise ValueError(f"Expected summaries with `miou@...`, but got {list(summaries)} without any.")
     figure = blank_figure(5.6, 3.3, facecolor="none")
@@ -41,6 +49,7 @@ def curves_figure(summaries: Mapping[str, Mapping[str, float]], *, dark: bool = 
         places = [place for place, count in enumerate(counts) if f"miou@{count}" in summary]
         values = [summary[f"miou@{counts[place]}"] for place in places]
         axes.plot(places, values, "-o", color=colour, linewidth=2.2, markersize=6.5, label=name, clip_on=False)
+        _bands(axes, (intervals or {}).get(name, {}), counts=counts, box_place=box_place, colour=colour)
         annotated = [(float(place), value) for place, value in zip(places, values, strict=True)]
         if "miou@box" in summary:
             axes.plot(box_place, summary["miou@box"], "s", color=colour, markersize=8, clip_on=False)
@@ -219,6 +228,18 @@ def histogram_figure(
     axes.set_xlabel(xlabel)
     _style(axes, title=title, dark=dark)
     return figure
+
+
+def _bands(
+    axes: Axes, intervals: Mapping[str, Interval], *, counts: Sequence[int], box_place: float, colour: str
+) -> None:
+    """The intervals after these numbers of clicks, at places 0, 1, 2, ..., and that of the box."""
+    known = [(place, intervals[f"miou@{count}"]) for place, count in enumerate(counts) if f"miou@{count}" in intervals]
+    if known:
+        lows, highs = [found.low for _, found in known], [found.high for _, found in known]
+        axes.fill_between([place for place, _ in known], lows, highs, color=colour, alpha=0.2, linewidth=0)
+    if box := intervals.get("miou@box"):
+        axes.plot([box_place, box_place], [box.low, box.high], "-", color=colour, linewidth=6, alpha=0.25)
 
 
 def _rows(differences: Sequence[Difference]) -> tuple[list[int], list[str], list[tuple[int, str]]]:

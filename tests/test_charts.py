@@ -18,6 +18,7 @@ from sam_ft.charts import (
     histogram_figure,
     training_figure,
 )
+from sam_ft.metrics.bootstrap import Interval
 from sam_ft.metrics.calibration import calibration
 from sam_ft.pictures import to_png
 
@@ -38,6 +39,25 @@ def test_curves_take_summaries_with_other_prompts() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2 clicks", "box"]
     with pytest.raises(ValueError, match="miou@"):
         curves_figure({"nothing": {"num_masks": 3}})
+
+
+def test_intervals_are_a_band_around_the_clicks_and_a_bar_at_the_box() -> None:
+    intervals = {
+        "miou@1": Interval(0.6, 0.5, 0.65),
+        "miou@3": Interval(0.7, 0.6, 0.9),
+        "miou@box": Interval(0.8, 0.7, 1),
+    }
+    axes = curves_figure({"before": BEFORE, "after": AFTER}, intervals={"after": intervals}).axes[0]
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices.tolist()
+    assert all(corner in corners for corner in ([0, 0.5], [0, 0.65], [1, 0.6], [1, 0.9]))
+    assert [0.7, 1] in [list(line.get_ydata()) for line in axes.lines]
+
+
+def test_other_figures_of_a_summary_are_no_clicks() -> None:
+    others = {"noc@85": 3.0, "nof@90": 2, "miou@1_oracle": 0.9, "miou@box+1": 0.9, "class_accuracy@1": 1.0}
+    axes = curves_figure({"after": {**AFTER, **others}}).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1 click", "3 clicks", "box"]
 
 
 def test_charts_are_transparent_and_write_lightly_on_a_dark_page() -> None:

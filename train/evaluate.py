@@ -53,7 +53,7 @@ def evaluate(config: DictConfig) -> None:
     whole = PreparedSamples(samples, Prepare(model.image_size))
     fitted = write_thresholds(model, whole, output / "thresholds.json", num_images=config.thresholds)
     for name, value in outcome.summary.items():
-        _logger.info("  %-18s %s", name, f"{value:,.0f}" if name.startswith("num_") else f"{value:.4f}")
+        _logger.info("  %-18s %s", name, described(value, name=name, interval=outcome.intervals.get(name)))
     if fitted is not None:
         _logger.info("%s", thresholds.describe(fitted))
         written.append("thresholds.json")
@@ -71,6 +71,13 @@ def protocol_of(config: DictConfig, model: Sam, *, clicks: tuple[int, ...]) -> E
     if "protocol" in config:
         return instantiate(config.protocol, _convert_="all")
     return SemanticProtocol() if model.pixel_class_names else InteractiveProtocol(clicks)
+
+
+def described(value: float, *, name: str, interval: tuple[float, float] | None) -> str:
+    """A number of the summary for the console, with its interval; counts as whole numbers."""
+    if name.startswith(("num_", "nof@")):
+        return f"{value:,.0f}"
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
 def title_of(config: DictConfig) -> str:

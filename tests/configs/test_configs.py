@@ -44,7 +44,11 @@ BUILDS: dict[str, type | tuple[type, ...]] = {
     "memory": MemorySettings,
     "monitoring": (Monitoring, SemanticMonitoring),
 }
-PROTOCOLS = {"interactive": InteractiveProtocol, "semantic": SemanticProtocol}
+PROTOCOLS = {
+    "interactive": InteractiveProtocol,
+    "segment_anything_fast": InteractiveProtocol,
+    "semantic": SemanticProtocol,
+}
 MEASURED = ("checkpoint=a", "output=b")
 COMPOSED_ONLY = {
     "data",
@@ -239,9 +243,15 @@ def test_an_experiment_of_ones_own_may_change_every_setting(tmp_path: Path) -> N
 
 
 def test_every_protocol_is_built_with_what_it_is_given() -> None:
-    built = {name: instantiate(composed("evaluate", *MEASURED, f"protocol={name}").protocol) for name in PROTOCOLS}
+    built = {
+        name: instantiate(composed("evaluate", *MEASURED, f"protocol={name}").protocol, _convert_="all")
+        for name in PROTOCOLS
+    }
     assert {name: type(protocol) for name, protocol in built.items()} == PROTOCOLS
-    assert list(built["interactive"].clicks) == [1, 3, 5] and set(names("protocol")) == PROTOCOLS.keys()
+    assert set(names("protocol")) == PROTOCOLS.keys()
+    assert built["interactive"] == InteractiveProtocol(clicks=[1, 3, 5], box_clicks=[])
+    assert tuple(built["interactive"].clicks) == InteractiveProtocol().clicks
+    assert built["segment_anything_fast"] == InteractiveProtocol([1], False, [], first_click="centre_of_mass")
 
 
 def test_without_data_an_evaluation_has_none() -> None:

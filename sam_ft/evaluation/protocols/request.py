@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -48,10 +49,12 @@ class Outcome:
     Attributes:
         summary: The headline numbers, as they are printed.
         written: Names of the files in the output folder besides `summary.json` and `index.html`.
+        intervals: From numbers of the summary to the ends of their 95 % intervals, for those that have one.
     """
 
     summary: dict[str, float]
     written: tuple[str, ...]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class EvaluationProtocol(Protocol):
