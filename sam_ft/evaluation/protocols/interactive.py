@@ -26,7 +26,7 @@ class InteractiveProtocol:
 
     def __call__(self, request: Request) -> Outcome:
         """Ask for every object of every image."""
-        model, samples = request.model, request.samples
+        model, samples = request.prompted, request.samples
         shown = cases_to_show(samples, request.pictures)
         with request.progress() as bar:
             measurement = measure(
