@@ -34,16 +34,17 @@ class UNet(nn.Module):
         width: channels of the two finest levels; the next ones have 2, 4 and 8 times as many. MONAI's own is 32.
 
     Raises:
-        ValueError: a side that cannot be halved four times, a width below 1, or names that are none.
+        ValueError: a side that cannot be halved four times to at least 2, a width below 1, or names that are none.
 
     Source: Ronneberger et al. 2015; Falk et al. 2019, whose shape MONAI's has (instance norm, leaky ReLU).
     """
 
     def __init__(self, names: Sequence[str], *, image_size: int = 512, width: int = 32) -> None:
         super().__init__()
-        if image_size < 1 or image_size % 2**NUM_HALVINGS:
+        step = 2**NUM_HALVINGS
+        if image_size < 2 * step or image_size % step:  # instance norm needs more than one pixel
             raise ValueError(
-                f"Expected the `image_size` of a U-Net to be a multiple of {2**NUM_HALVINGS}, but got {image_size}."
+                f"Expected the `image_size` of a U-Net to be a multiple of {step} from {2 * step} on, but got {image_size}."
             )
         expect_whole_number("width", width, least=1)
         from monai.networks.nets.basic_unet import BasicUNet  # takes seconds to import

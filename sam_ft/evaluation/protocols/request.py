@@ -11,6 +11,7 @@ from tqdm import tqdm
 from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.splits import SampleDataset
 from sam_ft.models.sam.model import Sam
+from sam_ft.models.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -44,7 +45,7 @@ class Request:
         Raises:
             ValueError: It does not.
         """
-        if not isinstance(self.model, Sam):
+        if isinstance(self.model, UNet):
             raise ValueError(
                 "Expected a model that takes prompts for this protocol, but got a U-Net: protocol=semantic."
             )
