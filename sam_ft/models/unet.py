@@ -43,9 +43,8 @@ class UNet(nn.Module):
         super().__init__()
         step = 2**NUM_HALVINGS
         if image_size < 2 * step or image_size % step:  # instance norm needs more than one pixel
-            raise ValueError(
-                f"Expected the `image_size` of a U-Net to be a multiple of {step} from {2 * step} on, but got {image_size}."
-            )
+            wanted = f"a multiple of {step} from {2 * step} on"
+            raise ValueError(f"Expected the `image_size` of a U-Net to be {wanted}, but got {image_size}.")
         expect_whole_number("width", width, least=1)
         from monai.networks.nets.basic_unet import BasicUNet  # takes seconds to import
 
