@@ -50,11 +50,12 @@ class ByGrey:
 
 
 def save(folder: Path, label: np.ndarray, *, image: np.ndarray | None = None) -> None:
-    """A case whose image shows its labels, or what is given."""
+    """A case whose image shows its labels, or what is given; no two cases are the same."""
     folder.mkdir(parents=True)
     affine = np.diag([1.0, 1.0, 3.0, 1.0])
-    shown = label if image is None else image
-    nibabel.save(nibabel.Nifti1Image(shown.astype(np.int16), affine), folder / "image.nii.gz")
+    shown = (label if image is None else image).astype(np.int16)
+    shown[0, 0, 0] = -ord(folder.name)  # shown as black too
+    nibabel.save(nibabel.Nifti1Image(shown, affine), folder / "image.nii.gz")
     nibabel.save(nibabel.Nifti1Image(label, affine), folder / "label.nii.gz")
 
 
