@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sam_ft.evaluation.page import versions
-from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, Table, signed
+from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, Table
 from sam_ft.evaluation.volume_measuring import MeasuredVolume, ShownSlice
 from sam_ft.evaluation.volume_scores import VolumeMeasurement, VolumeScore
 from sam_ft.pictures import overlay, to_png, view_around
@@ -74,7 +74,7 @@ def class_table(measurement: VolumeMeasurement) -> Table:
     caption = (
         "Means over volumes; in brackets 95 % bootstrap intervals over volumes. DSC: Dice over voxels. NSD: share of "
         f"the surfaces within {measurement.tolerance_mm:g} mm of each other, by area. HD95: 95th percentile of the "
-        "distance between the surfaces. Volume: predicted minus true in ml, and the size of that in % of the truth. "
+        "distance between the surfaces. Volume: how much more or less than the truth in ml, and in %. "
         f"Absent: volumes without the class, not counted. {measurement.without_intervals}"
     )
     return Table(columns=columns, rows=rows, caption=caption)
@@ -141,7 +141,10 @@ def _number(value: float | None, key: str) -> str:
 
 
 def _change(value: float | None) -> str:
-    return "" if value is None else signed(value)
+    """A difference in words, since neither direction is a gain."""
+    if value is None or round(value, 2) == 0:
+        return "" if value is None else "0.00"
+    return f"{abs(value):.2f} {'more' if value > 0 else 'less'}"
 
 
 def _percent(value: float | None) -> str:
