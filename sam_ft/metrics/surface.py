@@ -87,8 +87,9 @@ def hausdorff_distance(
     """How far apart the surfaces are: a percentile of the distances from each to the other, the larger of the two.
 
     The surface is the mask's voxels that have one of its 4 (6) neighbours outside; all count alike, and percentiles
-    lie between distances linearly. The result is that of MONAI's `compute_hausdorff_distance`, which stops at surfaces
-    of 2^24 voxels and calls the distance to an empty mask infinite, so that one missed object spoils every mean.
+    lie between distances linearly. The result is that of MONAI's `compute_hausdorff_distance` where both masks have
+    voxels. Where one has none, MONAI's percentile is NaN (of infinite distances), and its means leave it out: a missed
+    object costs nothing. It also stops at surfaces of 2^24 voxels.
 
     Args:
         predicted: `(H, W)` or `(D, H, W)` bool.

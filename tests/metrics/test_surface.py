@@ -45,8 +45,10 @@ def pairs(axes: int) -> list[tuple[Tensor, Tensor]]:
         block(axes),
         full,
     ]
-    return list(itertools.product(masks, masks))
+    return list(itertools.combinations_with_replacement(masks, 2))
 
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*always_return_as_numpy")  # MONAI gives it to itself
 
 CASES = [pytest.param(*pair, id=f"{axes}D-{number}") for axes in (2, 3) for number, pair in enumerate(pairs(axes))]
 
@@ -188,10 +190,12 @@ def test_masks_that_are_empty_follow_one_rule(axes: int) -> None:
 
 
 @pytest.mark.filterwarnings("ignore:the (prediction|ground truth) of class")
-def test_monai_leaves_invented_objects_out_and_calls_missed_ones_infinitely_far() -> None:
+def test_monai_leaves_invented_and_missed_objects_out() -> None:
+    """So that they cost nothing, which is why the rule for empty masks is our own."""
     empty, some = torch.zeros(1, 1, *SHAPES[3], dtype=torch.bool), random_mask(0, 3)[None, None]
-    assert compute_dice(some, empty).isnan().all()  # an object that is not there costs nothing
-    assert compute_hausdorff_distance(empty, some, percentile=95).isinf().all()
+    assert compute_dice(some, empty).isnan().all() and volume_dice(some[0, 0], empty[0, 0]) == 0
+    for pair in ((empty, some), (some, empty)):
+        assert compute_hausdorff_distance(*pair, percentile=95).isnan().all()
 
 
 @pytest.mark.parametrize("axes", [2, 3])
