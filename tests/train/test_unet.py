@@ -76,8 +76,8 @@ def test_a_unet_trains_resumes_and_is_measured_as_a_semantic_model(sam_ft: Progr
 
 @pytest.mark.usefixtures("volumes")
 def test_a_unet_learns_volumes_and_is_measured_on_them_beside_a_sam(sam_ft: Program, tmp_path: Path) -> None:
-    learning = ["trainer.max_steps=60", "trainer.val_check_interval=60", "loader.augment=none", "data.empty=1.0"]
-    trained = sam_ft("fit", *VOLUMES, *SETTINGS, *learning, "output=unet")
+    learning = ["trainer.max_steps=60", "trainer.val_check_interval=60", "optimiser.lr=1e-2", "loader.augment=none"]
+    trained = sam_ft("fit", *VOLUMES, *SETTINGS, *learning, "data.empty=1.0", "output=unet")
     assert trained.code == 0, trained.err
     measuring = ["protocol=volumes", "pictures=1"]
     done = sam_ft("evaluate", "checkpoint=unet/best.ckpt", "output=a", *measuring, "protocol.save_volumes=true")
@@ -142,8 +142,8 @@ def test_a_unet_finds_objects_from_interiors_and_boundaries(
 ) -> None:
     """Squares of 20 pixels, all at the same place: learnt in seconds, and found one by one."""
     data = ["data=boundaries", "+data@data.of=image_mask", f"data.of.root={image_folder}"]
-    learning = ["trainer.max_steps=40", "trainer.val_check_interval=40", "loader.augment=none", "output=run"]
-    done = sam_ft("fit", *data, *SETTINGS, *learning)
+    learning = ["trainer.max_steps=80", "trainer.val_check_interval=80", "optimiser.lr=1e-2", "loader.augment=none"]
+    done = sam_ft("fit", *data, *SETTINGS, *learning, "output=run")
     assert done.code == 0, done.err
     assert "Classes: background, interior, boundary" in done.out
     measured = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=found", "protocol=instances", "pictures=1")

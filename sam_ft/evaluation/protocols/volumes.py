@@ -94,11 +94,12 @@ class VolumesProtocol:
 
     def _ask(self, request: Request, *, on_images: Callable[[int], object]) -> Callable[[VolumeSlices], VolumeAnswer]:
         """How the model is asked for a volume."""
-        how = {"batch_size": request.batch_size, "num_workers": request.num_workers}
+        size, workers = request.batch_size, request.num_workers
         if request.model.pixel_class_names:
-            return partial(classified_volume, request.model, on_images=on_images, **how)
-        num_clicks = self.clicks if self.prompt == "click" else BOX
-        return partial(prompted_volume, request.prompted, num_clicks=num_clicks, on_images=on_images, **how)
+            ask = partial(classified_volume, request.model)
+        else:
+            ask = partial(prompted_volume, request.prompted, num_clicks=self.clicks if self.prompt == "click" else BOX)
+        return partial(ask, batch_size=size, num_workers=workers, on_images=on_images)
 
     def _prompt_of(self, request: Request) -> str:
         if request.model.pixel_class_names:
