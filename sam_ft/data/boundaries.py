@@ -21,8 +21,8 @@ class BoundarySamples:
     """The samples of a data set whose objects, of any class, have become an interior and a boundary.
 
     The boundary is the outermost `boundary_px` pixels of an object, all of them inside it; where an object meets the
-    edge of the image it goes on and has none. Where objects overlap there is boundary. Of an object that is too small
-    for an interior the innermost pixels are it.
+    edge of the image it goes on and has none. Where objects overlap, the boundary of either counts. Of an object that
+    is too small for an interior the innermost pixels are it.
 
     Args:
         objects: The data set itself.

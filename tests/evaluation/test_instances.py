@@ -12,8 +12,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam_ft.data.boundaries import BoundarySamples, boundary_splits
-from sam_ft.data.splits import DataSplits
+from sam_ft.data.boundaries import BoundarySamples
 from sam_ft.evaluation.instances import label_ious, labels_of_instances
 from sam_ft.evaluation.protocols.instances import InstancesProtocol
 from sam_ft.evaluation.protocols.request import Request
@@ -76,16 +75,6 @@ def test_what_is_taken_apart_comes_together_again() -> None:
     assert sorted(ious.max(axis=0).tolist()) == [1, 1, 1]
 
 
-def test_an_object_has_no_boundary_at_the_edge_of_the_image() -> None:
-    masks = torch.zeros(1, 16, 16, dtype=torch.bool)
-    masks[0, :8, :8] = True
-    own = Sample(torch.zeros(16, 16, 3, dtype=torch.uint8), masks, ("cell",), "a")
-    (taken,) = BoundarySamples([own], boundary_px=2)  # type: ignore[arg-type]
-    expected = torch.zeros(16, 16, dtype=torch.bool)
-    expected[:6, :6] = True
-    assert torch.equal(taken.masks[0], expected)
-
-
 def test_an_image_without_objects_has_neither() -> None:
     (taken,) = BoundarySamples([sample(num=0)], boundary_px=2)  # type: ignore[arg-type]
     assert taken.masks.shape == (0, 32, 32) and taken.class_names == ()
@@ -138,8 +127,3 @@ def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
     samples = BoundarySamples([sample()], boundary_px=2)  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="interior and boundary, as data=boundaries teaches them, but got cell"):
         InstancesProtocol()(request_of(model, samples, tmp_path))
-    one = DataSplits(train=[sample()], val=[sample()])  # type: ignore[arg-type]
-    with pytest.raises(ValueError, match="`boundary_px`"):
-        boundary_splits(one, boundary_px=0)
-    with pytest.raises(ValueError, match=r"\+data@data.of=NAME"):
-        boundary_splits({})  # type: ignore[arg-type]
