@@ -42,7 +42,7 @@ def training_figure(output: Path) -> Figure:
             steps, values = dice_of(output / name / str(number) / "metrics.csv")
             axes.plot(steps, values, color=COLOURS[name], linewidth=2, label=title)
         axes.set_title(f"{side} px", loc="left", fontsize=10, fontweight="bold")
-        axes.set(ylim=(0, 0.6), xlabel="step")
+        axes.set(ylim=(0, 1), xlabel="step")
         axes.grid(axis="y", color="#E3E6EA", linewidth=0.8)
         axes.spines[["left", "top", "right"]].set_visible(False)
         axes.tick_params(length=0, labelsize=8.5)

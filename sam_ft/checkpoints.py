@@ -33,6 +33,7 @@ from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
 from sam_ft.models.sam.weights import (
     StateDict,
+    expect_published_names,
     hugging_face_config,
     hugging_face_from_meta,
     meta_from_hugging_face,
@@ -341,9 +342,15 @@ def save_meta(model: nn.Module, path: PathLike) -> None:
     """Writes a plain state dict with Meta's names (`.pth`), which segment_anything and MedSAM load.
 
     LoRA is merged; heads, for which these have no place, are left out.
+
+    Raises:
+        ValueError: the model has other weights beyond SAM's (and HQ-SAM's), such as adapters or drawn prompts, without
+            which those would answer differently.
     """
+    weights = _portable(model.state_dict())
+    expect_published_names(weights)
     with atomic_write(Path(path)) as temporary:
-        torch.save(_portable(model.state_dict()), temporary)
+        torch.save(weights, temporary)
 
 
 def save_safetensors(model: nn.Module, path: PathLike) -> None:

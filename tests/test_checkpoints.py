@@ -22,6 +22,7 @@ from sam_ft.data.collation import whole_batches
 from sam_ft.data.phantoms import Phantoms
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.evaluation.records import summarise
+from sam_ft.models.sam.drawn_prompts import draw_prompts
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, sam
 from sam_ft.models.sam.weights import hugging_face_from_meta
@@ -99,6 +100,14 @@ def test_safetensors_file_says_whose_names_it_has(model, tmp_path):
 def test_nothing_is_left_beside_the_written_file(model, tmp_path):
     save_meta(model, tmp_path / "new" / "sam.pth")
     assert [path.name for path in (tmp_path / "new").iterdir()] == ["sam.pth"]
+
+
+def test_meta_file_is_not_written_of_what_other_tools_would_answer_differently_with(tmp_path):
+    model = small_sam()
+    draw_prompts(model)
+    with pytest.raises(ValueError, match=r"SAM's names alone.*prompt_encoder\.drawn_logits"):
+        save_meta(model, tmp_path / "sam.pth")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_hugging_face_refuses_weights_beyond_sam(tmp_path):

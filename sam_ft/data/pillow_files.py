@@ -94,7 +94,7 @@ def _channels_of_deep_png(path: Path) -> int:
 
 def _deep_png(path: Path, *, size: tuple[int, int], num_channels: int) -> np.ndarray:
     """(H, W, 3 or 4) uint16; grey with alpha has four."""
-    import cv2  # comes with Albumentations
+    import cv2  # takes a moment
 
     content = np.fromfile(path, dtype=np.uint8)
     if (claimed := math.prod(size) * num_channels * 2) > len(content) * MOST_INFLATION:

@@ -133,11 +133,19 @@ def _expect_new_folder(output: Path, resume: str | Path | None) -> None:
         )
 
 
+_DDP = "ddp_find_unused_parameters_true"
+
+
 def _trainer(arguments: dict[str, Any], *, output: Path, callbacks: list[pl.Callback]) -> pl.Trainer:
-    """Lightning's trainer; what it says about its arguments is a ValueError."""
-    try:
+    """Lightning's trainer; what it says about its arguments is a ValueError.
+
+    Under DDP it looks for parameters without a gradient, since no step uses all: those of the masks that a round does
+    not ask for, or of the mask prompt where there is none.
+    """
+
+    def built(**changed: Any) -> pl.Trainer:
         return pl.Trainer(
-            **arguments,
+            **{**arguments, **changed},
             default_root_dir=output,
             logger=False,
             callbacks=callbacks,
@@ -145,6 +153,12 @@ def _trainer(arguments: dict[str, Any], *, output: Path, callbacks: list[pl.Call
             enable_model_summary=False,
             use_distributed_sampler=False,
         )
+
+    try:
+        strategy = arguments.get("strategy", "auto")
+        if strategy == "ddp" or (strategy == "auto" and built().world_size > 1):
+            return built(strategy=_DDP)
+        return built()
     except (TypeError, MisconfigurationException) as err:
         raise ValueError(f"Expected settings of `trainer` that Lightning's Trainer takes, but: {err}") from err
 

@@ -1,18 +1,19 @@
 """How deep inside its mask a pixel lies, and the deepest pixel: the centre that a careful user would click.
 
-On a CPU the transform is SciPy's, mask by mask inside its bounding box. Elsewhere it is tensor code for all masks at
-once, without a copy to the CPU: Saito and Toriwaki 1994, "New algorithms for Euclidean distance transformation",
-column by column first, and then along the rows, in whole numbers and therefore exact.
+On a CPU the transform is OpenCV's exact one, mask by mask inside its bounding box: four times as fast as SciPy's, and
+20 to 300 times as fast as tensor code. Elsewhere it is tensor code for all masks at once, without a copy to the CPU, as
+Saito and Toriwaki found it (1994, "New algorithms for Euclidean distance transformation"): column by column first, then
+along the rows. Both count in squares, which are whole numbers, so that of equally deep pixels the first is found.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 import torch
-from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -41,8 +42,8 @@ def distance_to_boundary(masks: Tensor) -> Tensor:
         return squared_distances(masks).sqrt()
     distances = np.zeros(masks.shape, dtype=np.float32)
     flat = distances.reshape(-1, *masks.shape[-2:])  # (L, H, W), a view
-    for index, (x0, y0, cropped) in enumerate(_cropped_distances(masks)):
-        flat[index, y0 : y0 + cropped.shape[0], x0 : x0 + cropped.shape[1]] = cropped
+    for index, (x0, y0, cropped) in enumerate(_cropped_squares(masks)):
+        flat[index, y0 : y0 + cropped.shape[0], x0 : x0 + cropped.shape[1]] = np.sqrt(cropped)
     return torch.from_numpy(distances).to(masks.device)
 
 
@@ -64,10 +65,10 @@ def centre_point(masks: Tensor) -> tuple[Tensor, Tensor]:
     points = np.zeros((*masks.shape[:-2], 2), dtype=np.float32)
     depths = np.zeros(masks.shape[:-2], dtype=np.float32)
     flat_points, flat_depths = points.reshape(-1, 2), depths.reshape(-1)  # views
-    for index, (x0, y0, cropped) in enumerate(_cropped_distances(masks)):
+    for index, (x0, y0, cropped) in enumerate(_cropped_squares(masks)):
         row, column = np.unravel_index(int(cropped.argmax()), cropped.shape)
         flat_points[index] = (x0 + column, y0 + row)
-        flat_depths[index] = cropped[row, column]
+        flat_depths[index] = np.sqrt(cropped[row, column])
     return torch.from_numpy(points).to(masks.device), torch.from_numpy(depths).to(masks.device)
 
 
@@ -115,14 +116,15 @@ def deepest(depths: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([index % width, index // width], dim=-1).float(), most.sqrt()
 
 
-def _cropped_distances(masks: Tensor) -> Iterator[tuple[int, int, npt.NDArray[np.float64]]]:
-    """For each mask in turn: left, top and the distances inside its bounding box.
+def _cropped_squares(masks: Tensor) -> Iterator[tuple[int, int, npt.NDArray[np.float32]]]:
+    """For each mask in turn: left, top and the squared distances inside its bounding box.
 
     Everything outside the box is false, so one false pixel around it stands for all of them: the distances are
     exact and cost what the object costs, not what the image costs.
     """
     boxes = boxes_of_masks(masks).reshape(-1, 4).int().tolist()
-    arrays = masks.detach().cpu().numpy().reshape(-1, *masks.shape[-2:])  # (L, H, W)
+    arrays = masks.detach().cpu().numpy().view(np.uint8).reshape(-1, *masks.shape[-2:])  # (L, H, W)
     for (x0, y0, x1, y1), array in zip(boxes, arrays, strict=True):
         cropped = np.pad(array[y0 : y1 + 1, x0 : x1 + 1], 1)
-        yield x0, y0, distance_transform_edt(cropped)[1:-1, 1:-1]
+        distances = cv2.distanceTransform(cropped, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)[1:-1, 1:-1]
+        yield x0, y0, np.rint(distances * distances)

@@ -16,6 +16,7 @@ from tests.benchmarks.results import save_picture, table, write_rows
 
 BENCHMARKS: dict[str, str] = {
     "cached_decoder_epoch": "tests.benchmarks.cached_decoder_epoch",
+    "evaluate_clicks": "tests.benchmarks.evaluate_clicks",
     "nifti_random_slices": "tests.benchmarks.nifti_random_slices",
     "rle_encode_decode": "tests.benchmarks.rle_encode_decode",
 }

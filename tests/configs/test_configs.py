@@ -243,6 +243,13 @@ def test_every_experiment_composes_and_builds_its_recipe(name: str) -> None:
     assert interval is None or interval <= trainer.max_steps * trainer.accumulate_grad_batches
 
 
+def test_an_experiment_of_ones_own_may_change_every_setting(tmp_path: Path) -> None:
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment" / "mine.yaml").write_text("# @package _global_\nseed: 7\ncompile: true\n")
+    config = composed("fit", f"hydra.searchpath=[file://{tmp_path}]", "data=synthetic", "experiment=mine")
+    assert (config.seed, config.compile) == (7, True)
+
+
 def test_every_protocol_is_built_with_what_it_is_given() -> None:
     built = {name: instantiate(composed("evaluate", *MEASURED, f"protocol={name}").protocol) for name in PROTOCOLS}
     assert {name: type(protocol) for name, protocol in built.items()} == PROTOCOLS

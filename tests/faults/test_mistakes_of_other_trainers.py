@@ -190,7 +190,8 @@ def test_focal_loss_focuses_on_each_pixel_and_not_on_their_mean() -> None:
     torch.testing.assert_close(focal_loss(logits, targets), each.mean())
 
 
-# 7: logits cut at one half, one epoch too few, padding in the middle, pixels not normalised
+# 7: logits cut at one half, one epoch too few, padding in the middle, pixels not normalised, metrics of one rank alone
+# (the last: tests/lightning/test_several_processes.py)
 
 
 class Certain:
@@ -228,6 +229,9 @@ def test_images_are_normalised_and_padded_at_the_bottom_and_on_the_right() -> No
     assert not frame[:, 32:].any()
 
 
+# 8: parameters of no listed group, which never reach the optimiser: tests/lightning/test_optim.py
+
+
 # 9: validation on the training images
 
 
@@ -248,7 +252,8 @@ def test_validation_measures_the_validation_part(tmp_path: Path) -> None:
     assert result.best == pytest.approx(expected["miou@1"], abs=1e-6)
 
 
-# 10: BGR images, probabilities for logits, losses over the whole batch, an optimiser object in the checkpoint
+# 10: BGR images, losses over the whole batch, an optimiser object in the checkpoint, probabilities for logits
+# (the last: tests/prompts/test_corrections.py)
 
 
 def test_images_are_read_with_red_first(tmp_path: Path) -> None:

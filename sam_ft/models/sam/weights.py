@@ -14,6 +14,7 @@ from typing import Any
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam_ft.checks import shortened
 from sam_ft.models.mask_decoder import num_heads_for
 from sam_ft.models.sam.hq import HUGGING_FACE_NAMES, is_high_quality
 
@@ -109,6 +110,18 @@ def hugging_face_from_meta(state_dict: Mapping[str, Tensor]) -> StateDict:
     if _GAUSSIAN in state_dict:
         renamed[_SHARED_GAUSSIAN] = state_dict[_GAUSSIAN].clone()  # safetensors refuses shared memory
     return renamed
+
+
+def expect_published_names(state_dict: Mapping[str, Tensor]) -> None:
+    """Refuses weights that segment_anything, or HQ-SAM's code, would not know.
+
+    Raises:
+        ValueError: names are given that they have no place for.
+    """
+    rules = _rules(source=0, target=1)
+    foreign = ", ".join(name for name in state_dict if _rename(name, rules) is None)
+    if foreign:
+        raise ValueError(f"Expected weights with SAM's names alone, but the model has {shortened(foreign)} too.")
 
 
 def _rules(*, source: int, target: int) -> list[Rule]:

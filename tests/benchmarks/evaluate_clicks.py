@@ -1,0 +1,108 @@
+"""mIoU against clicks of 30 objects by the evaluator, against a loop that calls `SamPredictor.predict` for each.
+
+`vit_b` at 1024 px with random weights, one image, five clicks on every object. Both sides start from the same
+embedding, and in a second row from the image. The loop is given the clicks that the evaluator recorded, and so saves
+itself the work of finding them, which ours does within its time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sam_ft.checkpoints import save_meta
+from sam_ft.data.collation import Prepare, collate
+from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.models.sam.model import Sam
+from sam_ft.models.sam.variants import build_model
+from sam_ft.types import Batch, Sample
+from tests.benchmarks.comparing import Row, Timing, compare
+from tests.benchmarks.peer_process import PeerProcess, environment
+
+NAME = "evaluate_clicks"
+FOLDER = Path("runs/benchmarks") / NAME
+PEER = ("segment-anything==1.0",)
+CLICKS = (1, 2, 3, 4, 5)
+COLUMNS, ROWS, SIDE = 6, 5, 1024
+
+
+def rows() -> list[Row]:
+    """From the same embedding, and from the image."""
+    torch.manual_seed(0)
+    model = build_model("vit_b").eval()
+    batch = collate([Prepare(SIDE)(picture_of_discs())])
+    with torch.inference_mode():
+        embedded = replace(batch, embedding=model.encode_image(batch.images))
+    write_work(FOLDER, model, embedded)
+    python = environment(NAME, PEER, beside_ours=True, pip_options=["--no-deps"])
+    found = []
+    for name, given, script, rounds, at_least in (
+        (NAME, embedded, "evaluate_clicks_peer.py", 5, 3),
+        (f"{NAME}/with the encoder", batch, "evaluate_clicks_peer_image.py", 3, 1),
+    ):
+        with PeerProcess(python, Path(__file__).with_name(script), folder=FOLDER) as peer:
+            found.append(
+                compare(
+                    name,
+                    ours=measurement_of(model, given),
+                    peer=peer,
+                    peer_name="SamPredictor of segment_anything 1.0",
+                    agree=same_ious,
+                    at_least=at_least,
+                    timing=Timing(rounds=rounds, items=ROWS * COLUMNS, unit="objects/s"),
+                )
+            )
+    return found
+
+
+def measurement_of(model: Sam, batch: Batch) -> Callable[[], np.ndarray]:
+    """(objects, clicks) IoU."""
+
+    def work() -> np.ndarray:
+        records = evaluate_clicks(model, [batch], clicks=CLICKS, with_box=False)
+        return np.array([record.iou for record in records]).reshape(-1, len(CLICKS))
+
+    return work
+
+
+def same_ious(ours: np.ndarray, peer: dict[str, np.ndarray]) -> bool:
+    """To 1e-4, which on these objects is a pixel or two whose logit is nearly 0."""
+    return ours.shape == peer["ious"].shape and bool(np.abs(ours - peer["ious"]).max() <= 1e-4)
+
+
+def write_work(folder: Path, model: Sam, batch: Batch) -> None:
+    """Weights, image, masks, embedding, and the clicks that the evaluator makes."""
+    folder.mkdir(parents=True, exist_ok=True)
+    save_meta(model, folder / "sam.pth")
+    records = evaluate_clicks(model, [batch], clicks=CLICKS[-1:], with_box=False)
+    if any(len(record.points) != CLICKS[-1] for record in records):
+        raise RuntimeError("Expected an error to click in every round, but random weights have found an object.")
+    (sample,) = batch.samples
+    np.savez(
+        folder / "work.npz",
+        image=sample.image.numpy(),
+        masks=sample.masks.numpy(),
+        embedding=batch.embedding.features.numpy(),
+        points=np.array([record.points for record in records], dtype=np.float32),  # (objects, clicks, 2)
+        labels=np.array([record.labels for record in records], dtype=np.int64),  # (objects, clicks)
+    )
+
+
+def picture_of_discs() -> Sample:
+    """Thirty discs of several sizes on noise."""
+    random = np.random.default_rng(0)
+    image = torch.from_numpy(random.integers(0, 90, (SIDE, SIDE, 3)).astype(np.uint8))
+    y, x = torch.meshgrid(torch.arange(SIDE), torch.arange(SIDE), indexing="ij")
+    masks = torch.stack(
+        [
+            (x - 170 * column - 86) ** 2 + (y - 204 * row - 100) ** 2 < (30 + 8 * ((row + column) % 6)) ** 2
+            for row in range(ROWS)
+            for column in range(COLUMNS)
+        ]
+    )
+    image[masks.any(dim=0)] += 120
+    return Sample(image=image, masks=masks, class_names=("disc",) * len(masks), name="discs")

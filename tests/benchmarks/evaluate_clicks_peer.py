@@ -1,0 +1,59 @@
+"""The loop of `evaluate_clicks`: one call of `SamPredictor.predict` for each object and round, from an embedding."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import torch
+from PIL import Image
+
+
+def stand_in_for_torchvision() -> None:
+    """What segment_anything imports from torchvision: two functions, and names that prediction never uses."""
+
+    def resize(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+        return picture.resize(size[::-1], Image.Resampling.BILINEAR)
+
+    functional = ModuleType("torchvision.transforms.functional")
+    functional.resize, functional.to_pil_image = resize, Image.fromarray
+    boxes = ModuleType("torchvision.ops.boxes")
+    boxes.batched_nms = boxes.box_area = None
+    for name in ("torchvision", "torchvision.transforms", "torchvision.ops"):
+        sys.modules[name] = ModuleType(name)
+    sys.modules[functional.__name__], sys.modules[boxes.__name__] = functional, boxes
+
+
+stand_in_for_torchvision()
+
+from segment_anything import SamPredictor, sam_model_registry  # noqa: E402
+
+
+def prepare(folder: Path) -> Callable[[], dict[str, np.ndarray]]:
+    predictor = SamPredictor(sam_model_registry["vit_b"](checkpoint=str(folder / "sam.pth")))
+    given = dict(np.load(folder / "work.npz"))
+    height, width = given["image"].shape[:2]
+    predictor.original_size = predictor.input_size = (height, width)
+    predictor.features, predictor.is_image_set = torch.from_numpy(given["embedding"]), True
+    return lambda: {"ious": ious_of(predictor, given)}
+
+
+def ious_of(predictor: SamPredictor, given: dict[str, np.ndarray]) -> np.ndarray:
+    """(objects, clicks): the most confident of three masks for the first click, then one from all clicks so far."""
+    ious = np.zeros(given["labels"].shape)
+    for number, truth in enumerate(given["masks"]):
+        points, labels, last = given["points"][number], given["labels"][number], None
+        for click in range(len(points)):
+            masks, scores, logits = predictor.predict(
+                point_coords=points[: click + 1],
+                point_labels=labels[: click + 1],
+                mask_input=last,
+                multimask_output=click == 0,
+            )
+            best = int(scores.argmax())
+            last = logits[best : best + 1]
+            ious[number, click] = (masks[best] & truth).sum() / max((masks[best] | truth).sum(), 1)
+    return ious
