@@ -14,7 +14,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sam_ft.checkpoints import load_model
+from sam_ft.any_checkpoints import AnyModel, load_any_model
 from sam_ft.cli import find_configs
 from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.splits import SampleDataset
@@ -33,7 +33,7 @@ _logger = logging.getLogger("sam_ft.evaluate")
 def evaluate(config: DictConfig) -> None:
     """Load, measure by the protocol or by what the model is for, write, say what came out."""
     output, clicks = expect_usable(config)
-    model = load_model(config.checkpoint, image_size=config.image_size)
+    model = load_any_model(config.checkpoint, image_size=config.image_size)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     protocol = protocol_of(config, model, clicks=clicks)
     samples = part_of(config)
@@ -50,8 +50,10 @@ def evaluate(config: DictConfig) -> None:
         )
     )
     written = ["summary.json", "index.html", *outcome.written]
-    whole = PreparedSamples(samples, Prepare(model.image_size))
-    fitted = write_thresholds(model, whole, output / "thresholds.json", num_images=config.thresholds)
+    fitted = None
+    if isinstance(model, Sam):
+        whole = PreparedSamples(samples, Prepare(model.image_size))
+        fitted = write_thresholds(model, whole, output / "thresholds.json", num_images=config.thresholds)
     for name, value in outcome.summary.items():
         _logger.info("  %-18s %s", name, described(value, name=name, interval=outcome.intervals.get(name)))
     if fitted is not None:
@@ -60,7 +62,7 @@ def evaluate(config: DictConfig) -> None:
     _logger.info("Written to %s: %s", output, ", ".join(written))
 
 
-def protocol_of(config: DictConfig, model: Sam, *, clicks: tuple[int, ...]) -> EvaluationProtocol:
+def protocol_of(config: DictConfig, model: AnyModel, *, clicks: tuple[int, ...]) -> EvaluationProtocol:
     """How to measure: as asked for, else by the class of each pixel or by clicks, as the model was trained.
 
     Raises:

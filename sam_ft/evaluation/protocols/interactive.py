@@ -84,7 +84,7 @@ class InteractiveProtocol:
 
     def __call__(self, request: Request) -> Outcome:
         """Ask for every object of every image."""
-        model, samples = request.model, request.samples
+        model, samples = request.prompted, request.samples
         user = self.user()
         shown = cases_to_show(samples, request.pictures)
         with request.progress() as bar:
@@ -121,7 +121,7 @@ class InteractiveProtocol:
         if not count:
             return []
         chosen, again = ask_extremes_again(
-            request.model, request.samples, measurement, questions=self.questions, user=user, count=count
+            request.prompted, request.samples, measurement, questions=self.questions, user=user, count=count
         )
         rows = [
             (each.word, picture_row(each.case, {"prediction": again}, prompt=each.prompt, num_clicks=each.num_clicks))

@@ -9,8 +9,10 @@ from typing import Protocol
 
 from tqdm import tqdm
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.splits import SampleDataset
 from sam_ft.models.sam.model import Sam
+from sam_ft.models.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Request:
         pictures: Cases shown on the page.
     """
 
-    model: Sam
+    model: AnyModel
     samples: SampleDataset
     output: Path
     title: str
@@ -36,6 +38,19 @@ class Request:
     batch_size: int = 4
     num_workers: int = 0
     pictures: int = 6
+
+    @property
+    def prompted(self) -> Sam:
+        """The model, if it takes prompts.
+
+        Raises:
+            ValueError: It does not.
+        """
+        if isinstance(self.model, UNet):
+            raise ValueError(
+                "Expected a model that takes prompts for this protocol, but got a U-Net: protocol=semantic."
+            )
+        return self.model
 
     def progress(self) -> tqdm:
         """A bar over the images."""
