@@ -88,7 +88,7 @@ class AutomaticMeasurement:
     @cached_property
     def accuracy(self) -> Interval:
         """mSA and its bootstrap interval over images."""
-        values = torch.tensor([each.accuracy for each in self.images])
+        values = torch.tensor([each.accuracy for each in self.images], dtype=torch.float64)
         return clustered_interval(values, [each.image for each in self.images])
 
     @cached_property

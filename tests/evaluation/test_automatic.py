@@ -53,13 +53,12 @@ def sample_of(*squares: Square, ignored: Square | None = None) -> Sample:
 
 
 def proposed(*squares: Square, predicted: list[float], stability: list[float] | None = None) -> Proposals:
-    """What a model could have proposed: squares with sharp edges, exact at the source's resolution."""
-    masks = pixels(*squares)[:, ::4, ::4]
+    """What a model could have proposed; its logits are as fine as the source, so that the masks are exact squares."""
     boxes = [[4 * x, 4 * y, 4 * (x + side) - 1, 4 * (y + side) - 1] for x, y, side in squares]
     return Proposals(
         frame=Frame((64, 64), 64),
         points_xy=torch.zeros(len(squares), 2),
-        low_res_logits=torch.where(masks, 9.0, -9.0),
+        low_res_logits=torch.where(pixels(*squares), 9.0, -9.0),
         iou_predictions=torch.tensor(predicted),
         stability_scores=torch.tensor(stability or [1.0] * len(squares)),
         boxes_xyxy=torch.tensor(boxes, dtype=torch.float32).view(-1, 4),
@@ -145,12 +144,12 @@ def test_a_mask_where_nobody_knows_anything_is_not_wrong() -> None:
 
 def test_a_mask_that_has_no_pixel_at_the_source_is_none() -> None:
     proposals = proposed(FIRST, SECOND, predicted=[0.9, 0.95])
-    logits = proposals.low_res_logits.clone()
+    logits = proposals.low_res_logits[:, ::4, ::4].clone()
     logits[1] = -9.0
     logits[1, 2, 9] = 0.01  # lost between its neighbours
     image = compared(replace(proposals, low_res_logits=logits), sample_of(FIRST))
     assert image.filtered == Filtered(2, empty=1, pred_iou=0, stability_score=0, overlap=0, selected=1)
-    assert image.accuracy == 1 and len(image.proposals["all"].scores) == 1
+    assert image.accuracy == 1 and len(image.proposals["all"].scores) == 1 and len(image.kept.scores) == 1
 
 
 def test_images_without_objects_or_without_masks() -> None:

@@ -45,7 +45,7 @@ def square(random: np.random.Generator, *, near: np.ndarray | None = None) -> np
     """A random rectangle, often at the border; or one that is moved a little."""
     mask = np.zeros((SIDE, SIDE), dtype=bool)
     if near is not None:
-        return np.roll(near, tuple(random.integers(-1, 2, 2)), (0, 1)) ^ (random.random((SIDE, SIDE)) < 0.03)
+        return np.roll(near, tuple(random.integers(-1, 2, 2)), (0, 1)) ^ (random.random((SIDE, SIDE)) < 0.005)
     (y, x), (height, width) = random.integers(-2, SIDE, 2), random.integers(1, 11, 2)
     mask[max(y, 0) : max(y + height, 1), max(x, 0) : max(x + width, 1)] = True
     return mask

@@ -133,7 +133,7 @@ def test_the_mask_generator_takes_the_thresholds_of_a_run_but_for_those_that_are
         "evaluate", "checkpoint=run/best.ckpt", "output=eval", "pictures=0", *given, "protocol.pred_iou_thresh=9"
     )
     assert done.code == 0, done.err
-    assert "leave none of 24 masks" in done.err and "thresholds=50" in done.err
+    assert "leave none of 24 masks" in done.out and "thresholds=50" in done.out
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert summary["settings"] == {"points_per_side": 2, **found, "pred_iou_thresh": 9}
     assert summary["num_masks"] == summary["msa"] == 0 < summary["num_proposals"]
