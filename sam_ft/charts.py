@@ -150,7 +150,7 @@ def recall_figure(curves: Mapping[str, Sequence[tuple[int, float]]], *, dark: bo
     if not curves:
         raise ValueError("Expected at least one curve to draw, but got none.")
     figure = blank_figure(5.6, 3.3, facecolor="none")
-    axes = figure.add_axes((0.08, 0.14, 0.905, 0.74))
+    axes = figure.add_axes((0.08, 0.14, 0.88, 0.74))
     for (name, curve), colour in zip(curves.items(), _colours(len(curves), dark=dark), strict=True):
         numbers, recalls = zip(*curve, strict=True)
         axes.plot(numbers, recalls, "-o", color=colour, linewidth=2.2, markersize=5, label=name, clip_on=False)

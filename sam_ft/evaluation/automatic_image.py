@@ -62,8 +62,8 @@ class ObjectRecord:
     class_name: str
     area_px: int
     best_kept_iou: float  # 0 where no mask is kept
-    best_proposal_iou: float
-    predicted_iou: float | None  # of that proposal
+    best_proposal_iou: float  # among proposals and kept masks; a mask may be kept and yet be no proposal
+    predicted_iou: float | None  # of that mask
     stability_score: float | None
 
 
@@ -118,7 +118,7 @@ def compare_image(
         panoptic=_panoptic(measured.segments, truth, num_segments=len(kept.indices)),
         kept=match(measured.detections(is_kept, proposals.iou_predictions[numbers].cpu())),
         proposals={name: match(proposed, area_range=area_range) for name, area_range in _RANGES.items()},
-        objects=_records(sample, proposals, measured, is_kept=is_kept, is_proposed=is_proposed),
+        objects=_records(sample, proposals, measured, is_kept=is_kept),
         filtered=replace(kept.filtered, empty=kept.filtered.empty + lost, selected=kept.filtered.selected - lost),
     )
     return compared, measured.segments
@@ -206,14 +206,12 @@ def _panoptic(segments: np.ndarray, truth: TruthMaps, *, num_segments: int) -> P
     return panoptic_counts(torch.from_numpy(ious[is_seen]), excused=torch.from_numpy((2 * unknown > sizes)[is_seen]))
 
 
-def _records(
-    sample: Sample, proposals: Proposals, measured: _Measured, *, is_kept: Tensor, is_proposed: Tensor
-) -> tuple[ObjectRecord, ...]:
+def _records(sample: Sample, proposals: Proposals, measured: _Measured, *, is_kept: Tensor) -> tuple[ObjectRecord, ...]:
     """A row for each object."""
-    of_kept, of_all = (torch.where(rows[:, None], measured.ious, 0.0) for rows in (is_kept, is_proposed))  # (M, N)
+    of_kept = torch.where(is_kept[:, None], measured.ious, 0.0)  # (M, N)
     records = []
     for index, (name, area) in enumerate(zip(sample.class_names, measured.truth.areas.tolist(), strict=True)):
-        nearest = int(of_all[:, index].argmax()) if is_proposed.any() else None
+        nearest = int(measured.ious[:, index].argmax()) if measured.has_pixels.any() else None
         number = None if nearest is None else int(measured.numbers[nearest])
         records.append(
             ObjectRecord(
@@ -222,7 +220,7 @@ def _records(
                 class_name=name,
                 area_px=area,
                 best_kept_iou=float(of_kept[:, index].amax()) if is_kept.any() else 0.0,
-                best_proposal_iou=0.0 if nearest is None else float(of_all[nearest, index]),
+                best_proposal_iou=0.0 if nearest is None else float(measured.ious[nearest, index]),
                 predicted_iou=None if number is None else float(proposals.iou_predictions[number]),
                 stability_score=None if number is None else float(proposals.stability_scores[number]),
             )
