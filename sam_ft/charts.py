@@ -146,6 +146,34 @@ def calibrations_figure(calibrations: Mapping[str, Calibration], *, dark: bool =
     return figure
 
 
+def recall_figure(curves: Mapping[str, Sequence[tuple[int, float]]], *, dark: bool = False) -> Figure:
+    """Recall against the number of proposals, on a logarithmic axis, one line per name.
+
+    Args:
+        curves: from a name such as "small" to (number, recall), the numbers rising.
+        dark: whether the page behind it is dark.
+
+    Raises:
+        ValueError: there are no curves.
+    """
+    if not curves:
+        raise ValueError("Expected at least one curve to draw, but got none.")
+    figure = blank_figure(5.6, 3.3, facecolor="none")
+    axes = figure.add_axes((0.08, 0.14, 0.88, 0.74))
+    for (name, curve), colour in zip(curves.items(), _colours(len(curves), dark=dark), strict=True):
+        numbers, recalls = zip(*curve, strict=True)
+        axes.plot(numbers, recalls, "-o", color=colour, linewidth=2.2, markersize=5, label=name, clip_on=False)
+    ticks = sorted({number for curve in curves.values() for number, _ in curve})
+    axes.set_xscale("log")
+    axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+    axes.minorticks_off()
+    axes.set(xlim=(ticks[0], ticks[-1]), ylim=(0, 1), yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
+    axes.set_xlabel("proposals for each image")
+    _style(axes, title="Average recall", dark=dark)
+    _legend(axes, dark=dark, location="best")
+    return figure
+
+
 @dataclass(frozen=True)
 class Difference:
     """A difference and its interval; it is clear if the interval lies on one side of zero."""

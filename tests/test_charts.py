@@ -16,6 +16,7 @@ from sam_ft.charts import (
     curves_figure,
     differences_figure,
     histogram_figure,
+    recall_figure,
     training_figure,
 )
 from sam_ft.metrics.bootstrap import Interval
@@ -140,3 +141,13 @@ def test_histogram_has_a_bar_for_each_count_and_a_logarithmic_axis_where_edges_g
     steep = histogram_figure([1, 10, 100], [3, 4], title="t", xlabel="x", mark=16, dark=True)
     assert steep.axes[0].get_xscale() == "log"
     assert [line.get_xdata()[0] for line in steep.axes[0].lines] == [16]
+
+
+def test_recall_is_drawn_over_the_numbers_of_proposals() -> None:
+    curves = {"all": [(1, 0.1), (10, 0.4), (1000, 0.6)], "large": [(1, 0.2), (10, 0.5), (1000, 0.9)]}
+    axes = recall_figure(curves, dark=True).axes[0]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.1, 0.4, 0.6], [0.2, 0.5, 0.9]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000"]
+    assert axes.get_xscale() == "log"
+    with pytest.raises(ValueError, match="at least one curve"):
+        recall_figure({})

@@ -15,6 +15,7 @@ from sam_ft.data.balance import ClassBalance
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.evaluation.protocols.automatic import AutomaticProtocol
 from sam_ft.evaluation.protocols.instances import InstancesProtocol
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol

@@ -30,6 +30,7 @@ DATA = {
     "image_size": 64,
     "seed": 0,
 }
+AUTOMATIC = ["checkpoint=run/best.ckpt", "output=eval", "protocol=automatic"]
 
 INTERACTIVE = ["checkpoint=run/best.ckpt", "output=eval", "protocol=interactive"]
 
@@ -162,6 +163,41 @@ def test_evaluate_fits_the_thresholds_of_the_mask_generator(sam_ft: Program, run
     assert f"pred_iou_thresh {written['pred_iou_thresh']:g}" in done.out and ", thresholds.json" in done.out
 
 
+def test_evaluate_measures_what_the_model_finds_by_itself(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    given = ["protocol=automatic", "protocol.points_per_side=4", "pictures=1"]
+    loose = ["protocol.pred_iou_thresh=0", "protocol.stability_score_thresh=0"]
+    done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", *given, *loose)
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "objects.csv", "index.html"}
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    test = Synthetic.splits(1, num_val=1, num_test=2, image_size=64).test
+    assert test is not None
+    num_objects = sum(len(test[index].masks) for index in range(2))
+    assert (summary["num_images"], summary["num_objects"]) == (2, num_objects)
+    assert 0 < summary["num_masks"] == summary["filters"]["selected"] <= 2 * 48
+    for key in ("ar@10", "ar@1000", "msa", "ap", "pq"):
+        assert 0 <= summary[key] <= 1 and f"{summary[key]:.4f}" in done.out
+    with (tmp_path / "eval" / "objects.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == num_objects
+    assert "sam-ft evaluate checkpoint=run/best.ckpt" in (tmp_path / "eval" / "index.html").read_text()
+
+
+def test_the_mask_generator_takes_the_thresholds_of_a_run_but_for_those_that_are_given(
+    sam_ft: Program, run: Path, tmp_path: Path
+) -> None:
+    found = {"pred_iou_thresh": 0.25, "stability_score_thresh": 0.5, "box_nms_thresh": 0.6}
+    (tmp_path / "thresholds.json").write_text(json.dumps({**found, "score": 0.1}))
+    given = ["protocol=automatic", "protocol.points_per_side=2", "protocol.thresholds_file=thresholds.json"]
+    done = sam_ft(
+        "evaluate", "checkpoint=run/best.ckpt", "output=eval", "pictures=0", *given, "protocol.pred_iou_thresh=9"
+    )
+    assert done.code == 0, done.err
+    assert "leave none of 24 masks" in done.out and "thresholds=50" in done.out
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    assert summary["settings"] == {"points_per_side": 2, **found, "pred_iou_thresh": 9}
+    assert summary["num_masks"] == summary["msa"] == 0 < summary["num_proposals"]
+
+
 def test_weights_beside_the_config_of_their_training_know_their_data(
     sam_ft: Program, run: Path, tmp_path: Path
 ) -> None:
@@ -194,6 +230,10 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
         ([*INTERACTIVE, "protocol.box=1"], "`box` to be true"),
         ([*INTERACTIVE, "protocol.clicks_from=x"], "x to be a file"),
         ([*INTERACTIVE, "protocol.records=xls"], "csv, parquet"),
+        ([*AUTOMATIC, "protocol.thresholds_file=nowhere.json"], "nowhere.json"),
+        ([*AUTOMATIC, "protocol.thresholds_file=run/other.json"], "pred_iou_thresh in run/other.json"),
+        ([*AUTOMATIC, "protocol.points_per_side=0"], "points_per_side"),
+        ([*AUTOMATIC, "protocol.box_nms_thresh=much"], "box_nms_thresh"),
         (["checkpoint=run/best.ckpt", "output=eval", "data=nifty"], "Did you mean `nifti`?"),
         (["checkpoint=run/best.ckpt", "output=eval", "data.images=a"], "Expected a choice of `data`"),
         (["checkpoint=run/best.ckpt", "output=eval", "data=nifti"], "data.images=... data.labels=..."),
@@ -209,6 +249,7 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
 def test_a_mistake_is_one_line_and_leaves_nothing(
     sam_ft: Program, run: Path, tmp_path: Path, arguments: list[str], expected: str
 ) -> None:
+    (run / "other.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))
     message = one_line(sam_ft("evaluate", *arguments))
     assert expected in message, message
