@@ -21,6 +21,10 @@ SERIES = ("#7A8089", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 """Lines of a chart in order: the first, what was before, is grey."""
 
 
+_LABEL_HEIGHT, _LEGEND_HEIGHT = 0.06, 0.25
+"""Of the chart of mean IoU, in units of its axis."""
+
+
 def curves_figure(
     summaries: Mapping[str, Mapping[str, float]],
     *,
@@ -45,6 +49,7 @@ def curves_figure(
     figure = blank_figure(5.6, 3.3, facecolor="none")
     axes = figure.add_axes((0.08, 0.09, 0.905, 0.79))
     box_place = len(counts) + 0.35
+    labels: list[tuple[float, float, str]] = []
     for (name, summary), colour in zip(summaries.items(), _colours(len(summaries), dark=dark), strict=True):
         places = [place for place, count in enumerate(counts) if f"miou@{count}" in summary]
         values = [summary[f"miou@{counts[place]}"] for place in places]
@@ -54,22 +59,25 @@ def curves_figure(
         if "miou@box" in summary:
             axes.plot(box_place, summary["miou@box"], "s", color=colour, markersize=8, clip_on=False)
             annotated.append((box_place, summary["miou@box"]))
-        for place, value in annotated:
-            axes.annotate(
-                f"{value:.3f}",
-                (place, value),
-                (0, 8),
-                textcoords="offset points",
-                ha="center",
-                fontsize=8,
-                color=colour,
-            )
+        labels += [(place, value, colour) for place, value in annotated]
+    for place, value, colour in labels:
+        is_crowded = any(other == place and 0 < above - value < _LABEL_HEIGHT for other, above, _ in labels)
+        axes.annotate(
+            f"{value:.3f}",
+            (place, value),
+            (0, -15 if is_crowded else 8),
+            textcoords="offset points",
+            ha="center",
+            fontsize=8,
+            color=colour,
+        )
     ticks = [*range(len(counts)), *([box_place] if with_box else [])]
     names = [f"{count} click{'s' * (count > 1)}" for count in counts] + ["box"] * with_box
     axes.set_xticks(ticks, names)
     axes.set(xlim=(-0.35, ticks[-1] + 0.35), ylim=(0, 1), yticks=[0, 0.2, 0.4, 0.6, 0.8, 1])
     _style(axes, title="Mean IoU on held-out masks", dark=dark)
-    _legend(axes, dark=dark, location="lower right")
+    is_low = any(value < _LEGEND_HEIGHT for _, value, _ in labels)
+    _legend(axes, dark=dark, location="center right" if is_low else "lower right")
     return figure
 
 
