@@ -17,7 +17,7 @@ from sam_ft.charts import curves_figure
 from sam_ft.files import atomic_write
 from sam_ft.pictures import to_png
 
-NAMES = {"clicks": "clicks and boxes in training", "box_only": "boxes alone in training"}
+NAMES = {"box_only": "boxes alone in training", "clicks": "clicks and boxes in training"}
 COLOURS = {"clicks": "#0072B2", "box_only": "#7A8089"}
 SIDES = (128, 256, 512, 768)  # of the frame, in the four trainings
 SMOOTHED_OVER = 10  # logged steps
@@ -42,7 +42,7 @@ def training_figure(output: Path) -> Figure:
             steps, values = dice_of(output / name / str(number) / "metrics.csv")
             axes.plot(steps, values, color=COLOURS[name], linewidth=2, label=title)
         axes.set_title(f"{side} px", loc="left", fontsize=10, fontweight="bold")
-        axes.set(ylim=(0, 1), xlabel="step")
+        axes.set(ylim=(0, 0.7), xlabel="step")
         axes.grid(axis="y", color="#E3E6EA", linewidth=0.8)
         axes.spines[["left", "top", "right"]].set_visible(False)
         axes.tick_params(length=0, labelsize=8.5)

@@ -40,6 +40,7 @@ from sam_ft.models.sam.weights import (
     read_architecture,
     resize_positions,
 )
+from sam_ft.models.unet import is_unet
 
 _log = logging.getLogger(__name__)
 
@@ -305,8 +306,16 @@ def load_model(path: PathLike, *, image_size: int | None = None) -> Sam:
     Raises:
         ValueError: the checkpoint cannot be read or is no SAM with a ViT encoder; the message names the path.
     """
-    state_dict = read_state_dict(path)
+    return model_with(read_state_dict(path), path=path, image_size=image_size)
+
+
+def model_with(state_dict: StateDict, *, path: PathLike, image_size: int | None = None) -> Sam:
+    """`load_model` of weights that have been read already from `path`."""
     try:
+        if is_unet(state_dict):
+            raise ValueError(
+                "Expected a SAM, but it holds a U-Net, which takes no prompts: sam-ft evaluate measures it."
+            )
         if image_size is not None:
             state_dict = resize_positions(state_dict, image_size)
         with torch.device("meta"):  # no numbers are drawn only to be overwritten

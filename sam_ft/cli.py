@@ -28,6 +28,7 @@ COMMANDS = {
     "doctor": Command("doctor.py", "what is wrong with a data set, and what to set: sam-ft doctor data=... output=..."),
     "fit": Command("fit.py", "fine-tune a model: sam-ft fit data=nifti data.images=... data.labels=..."),
     "evaluate": Command("evaluate.py", "measure a model: sam-ft evaluate checkpoint=... output=..."),
+    "compare": Command("compare.py", "two evaluations of the same masks: sam-ft compare A B --output FOLDER"),
     "forgetting": Command(
         "forgetting.py", "what a fine-tuning gained and lost: sam-ft forgetting after=... output=..."
     ),
@@ -99,6 +100,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"sam-ft {version('sam-ft')}")
         return 0
+    if list(arguments[:2]) == ["evaluate", "compare"]:
+        arguments = arguments[1:]
     try:
         program = find_program(arguments[0])
     except ValueError as err:

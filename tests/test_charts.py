@@ -16,8 +16,10 @@ from sam_ft.charts import (
     curves_figure,
     differences_figure,
     histogram_figure,
+    recall_figure,
     training_figure,
 )
+from sam_ft.metrics.bootstrap import Interval
 from sam_ft.metrics.calibration import calibration
 from sam_ft.pictures import to_png
 
@@ -38,6 +40,25 @@ def test_curves_take_summaries_with_other_prompts() -> None:
     assert [label.get_text() for label in axes.get_xticklabels()] == ["2 clicks", "box"]
     with pytest.raises(ValueError, match="miou@"):
         curves_figure({"nothing": {"num_masks": 3}})
+
+
+def test_intervals_are_a_band_around_the_clicks_and_a_bar_at_the_box() -> None:
+    intervals = {
+        "miou@1": Interval(0.6, 0.5, 0.65),
+        "miou@3": Interval(0.7, 0.6, 0.9),
+        "miou@box": Interval(0.8, 0.7, 1),
+    }
+    axes = curves_figure({"before": BEFORE, "after": AFTER}, intervals={"after": intervals}).axes[0]
+    (band,) = axes.collections
+    corners = band.get_paths()[0].vertices.tolist()
+    assert all(corner in corners for corner in ([0, 0.5], [0, 0.65], [1, 0.6], [1, 0.9]))
+    assert [0.7, 1] in [list(line.get_ydata()) for line in axes.lines]
+
+
+def test_other_figures_of_a_summary_are_no_clicks() -> None:
+    others = {"noc@85": 3.0, "nof@90": 2, "miou@1_oracle": 0.9, "miou@box+1": 0.9, "class_accuracy@1": 1.0}
+    axes = curves_figure({"after": {**AFTER, **others}}).axes[0]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1 click", "3 clicks", "box"]
 
 
 def test_charts_are_transparent_and_write_lightly_on_a_dark_page() -> None:
@@ -120,3 +141,13 @@ def test_histogram_has_a_bar_for_each_count_and_a_logarithmic_axis_where_edges_g
     steep = histogram_figure([1, 10, 100], [3, 4], title="t", xlabel="x", mark=16, dark=True)
     assert steep.axes[0].get_xscale() == "log"
     assert [line.get_xdata()[0] for line in steep.axes[0].lines] == [16]
+
+
+def test_recall_is_drawn_over_the_numbers_of_proposals() -> None:
+    curves = {"all": [(1, 0.1), (10, 0.4), (1000, 0.6)], "large": [(1, 0.2), (10, 0.5), (1000, 0.9)]}
+    axes = recall_figure(curves, dark=True).axes[0]
+    assert [list(line.get_ydata()) for line in axes.lines] == [[0.1, 0.4, 0.6], [0.2, 0.5, 0.9]]
+    assert [label.get_text() for label in axes.get_xticklabels()] == ["1", "10", "1,000"]
+    assert axes.get_xscale() == "log"
+    with pytest.raises(ValueError, match="at least one curve"):
+        recall_figure({})

@@ -30,7 +30,6 @@ from sam_ft.doctor.report import as_json, described, summary_lines, verdict
 from sam_ft.evaluation.report import write_page
 from sam_ft.files import write_json
 from sam_ft.lightning import program, tasks
-from sam_ft.lightning.heads import give_head
 from sam_ft.lightning.memory.advice import memory_report
 from sam_ft.lightning.mistakes import whole_number
 from sam_ft.lightning.step_time import step_seconds
@@ -172,9 +171,8 @@ def with_settings(config: DictConfig, settings: Sequence[Setting]) -> DictConfig
 
 def cost_of(config: DictConfig, data: DataSplits) -> list[tuple[str, str]]:
     """The memory and the time of a training, as names and values."""
-    model = program.model_of(config)
-    give_head(model, data, task=config.task, classes=config.classes)
-    setup = tasks.setup_of(config, model=model, recipe=tasks.TASKS[config.task].recipe_of(config))
+    task = tasks.TASKS[config.task]
+    setup = tasks.setup_of(config, model=task.model_of(config, data), recipe=task.recipe_of(config))
     report = memory_report(setup, is_setting=lambda key: OmegaConf.select(config, key, default=None) is not None)
     seconds = step_seconds(setup, data)
     steps, images = config.trainer.max_steps, len(data.train)

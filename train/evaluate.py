@@ -14,7 +14,7 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sam_ft.checkpoints import load_model
+from sam_ft.any_checkpoints import AnyModel, load_any_model
 from sam_ft.cli import find_configs
 from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.splits import SampleDataset
@@ -33,7 +33,7 @@ _logger = logging.getLogger("sam_ft.evaluate")
 def evaluate(config: DictConfig) -> None:
     """Load, measure by the protocol or by what the model is for, write, say what came out."""
     output, clicks = expect_usable(config)
-    model = load_model(config.checkpoint, image_size=config.image_size)
+    model = load_any_model(config.checkpoint, image_size=config.image_size)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     protocol = protocol_of(config, model, clicks=clicks)
     samples = part_of(config)
@@ -50,17 +50,19 @@ def evaluate(config: DictConfig) -> None:
         )
     )
     written = ["summary.json", "index.html", *outcome.written]
-    whole = PreparedSamples(samples, Prepare(model.image_size))
-    fitted = write_thresholds(model, whole, output / "thresholds.json", num_images=config.thresholds)
+    fitted = None
+    if isinstance(model, Sam):
+        whole = PreparedSamples(samples, Prepare(model.image_size))
+        fitted = write_thresholds(model, whole, output / "thresholds.json", num_images=config.thresholds)
     for name, value in outcome.summary.items():
-        _logger.info("  %-18s %s", name, f"{value:,.0f}" if name.startswith("num_") else f"{value:.4f}")
+        _logger.info("  %-18s %s", name, described(value, name=name, interval=outcome.intervals.get(name)))
     if fitted is not None:
         _logger.info("%s", thresholds.describe(fitted))
         written.append("thresholds.json")
     _logger.info("Written to %s: %s", output, ", ".join(written))
 
 
-def protocol_of(config: DictConfig, model: Sam, *, clicks: tuple[int, ...]) -> EvaluationProtocol:
+def protocol_of(config: DictConfig, model: AnyModel, *, clicks: tuple[int, ...]) -> EvaluationProtocol:
     """How to measure: as asked for, else by the class of each pixel or by clicks, as the model was trained.
 
     Raises:
@@ -71,6 +73,13 @@ def protocol_of(config: DictConfig, model: Sam, *, clicks: tuple[int, ...]) -> E
     if "protocol" in config:
         return instantiate(config.protocol, _convert_="all")
     return SemanticProtocol() if model.pixel_class_names else InteractiveProtocol(clicks)
+
+
+def described(value: float, *, name: str, interval: tuple[float, float] | None) -> str:
+    """A number of the summary for the console, with its interval; counts as whole numbers."""
+    if name.startswith(("num_", "nof@")):
+        return f"{value:,.0f}"
+    return f"{value:.4f}" + (f" [{interval[0]:.4f}, {interval[1]:.4f}]" if interval else "")
 
 
 def title_of(config: DictConfig) -> str:

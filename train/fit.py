@@ -10,7 +10,6 @@ from pytorch_lightning.utilities import rank_zero_only
 from sam_ft.cli import find_configs
 from sam_ft.evaluation import thresholds
 from sam_ft.lightning import FitResult, program, tasks
-from sam_ft.lightning.heads import give_head
 from sam_ft.lightning.memory.advice import memory_report
 from sam_ft.lightning.parameter_groups import parameter_table
 
@@ -25,9 +24,8 @@ RANDOM_WEIGHTS = (
 def train(config: DictConfig) -> None:
     """Build everything that the config names, train, say where everything is."""
     data = program.data_of(config.data)
-    model = program.model_of(config)
-    give_head(model, data, task=config.task, classes=config.classes)
     task = tasks.TASKS[config.task]
+    model = task.model_of(config, data)
     recipe, monitoring = task.recipe_of(config), task.monitoring_of(config)
     say = rank_zero_only(_logger.info)  # every process comes here
     say(
@@ -42,7 +40,7 @@ def train(config: DictConfig) -> None:
             is_setting=lambda key: OmegaConf.select(config, key, default=None) is not None,
         ),
     )
-    if config.model.weights is None:
+    if config.model.weights is None and config.task != "unet":
         say(RANDOM_WEIGHTS, "; loss=from_scratch suits them" if config.task == "prompts" else "")
     plain = program.plain(config)
     plain["output"] = str(program.output_of(config))
@@ -64,7 +62,7 @@ def describe(result: FitResult, *, metric: str, has_test: bool) -> str:
     contents = {
         "best.ckpt": "the best state by validation",
         "last.ckpt": f"the last state: sam-ft fit ... resume={result.last_checkpoint}",
-        "model.safetensors": "the best weights alone, with Meta's names",
+        "model.safetensors": "the best weights alone; those of a SAM with Meta's names",
         "adapter": "of these what LoRA learnt, as peft loads it",
         "config.yaml": "what made this run",
         "metrics.csv": "losses and validation",

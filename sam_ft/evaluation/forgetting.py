@@ -12,7 +12,7 @@ from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.everything import Candidates, Thresholds, candidates, find
 from sam_ft.evaluation.measuring import Measurement, ShownCase, measure, spread_evenly
 from sam_ft.evaluation.paired import Change, change, changes_by_prompt, changes_by_size
-from sam_ft.evaluation.records import write_records
+from sam_ft.evaluation.records_file import write_records
 from sam_ft.evaluation.thresholds import ThresholdFit, fit_thresholds
 from sam_ft.files import atomic_write, write_json
 from sam_ft.types import PromptableModel

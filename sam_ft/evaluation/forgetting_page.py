@@ -4,20 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sam_ft.charts import Difference, calibrations_figure, differences_figure
+from sam_ft.charts import Difference, calibrations_figure
+from sam_ft.evaluation.changes import INTERVALS, changes_picture, changes_table
 from sam_ft.evaluation.forgetting import Comparison
 from sam_ft.evaluation.measuring import ShownCase, picture_row
 from sam_ft.evaluation.page import PROTOCOL, curves, versions
 from sam_ft.evaluation.paired import BETTER, SAME, UNKNOWN, WORSE, Change
-from sam_ft.evaluation.report import Block, Card, Code, Facts, Gallery, Page, Picture, Section, Table, Text, signed
+from sam_ft.evaluation.report import Block, Card, Code, Facts, Gallery, Page, Picture, Section, Text, signed
 from sam_ft.evaluation.thresholds import describe
 from sam_ft.pictures import to_png
 
-INTERVALS = (
-    "Both models answer for the same masks. The 95 % interval of the mean difference comes from a bootstrap that draws "
-    "whole images. Where zero lies inside it, the difference stands in brackets: it may be chance. Of twenty rows "
-    "without any true difference, one is still clear by chance."
-)
 EVERYTHING = (
     "In everything-mode nothing is asked for: the model proposes masks at a grid of points, and two thresholds choose "
     "among them. The score is the mean over IoU thresholds from 0.50 to 0.95 of TP / (TP + FP + FN) in each image, and "
@@ -72,27 +68,6 @@ def in_short(comparison: Comparison) -> str:
     return f"{comparison.title}. " + " ".join(
         f"{verdict.capitalize()}: {prompts}." for verdict, prompts in named.items() if prompts
     )
-
-
-def changes_table(changes: Sequence[Change], *, caption: str = "") -> Table:
-    """One row per change; a difference that may be chance stands in brackets."""
-    rows = []
-    for row in changes:
-        difference = signed(row.difference)
-        name = row.prompt if row.objects == "all" else f"{row.objects}, {row.prompt}"
-        rows.append(
-            [
-                name,
-                f"{row.count:,}",
-                f"{row.before:.3f}",
-                f"{row.after:.3f}",
-                difference if row.verdict in (BETTER, WORSE) else f"({difference})",
-                f"[{signed(row.low)}, {signed(row.high)}]",
-                row.verdict,
-            ]
-        )
-    columns = ["prompt", "count", "before", "after", "difference", "95 % interval", "verdict"]
-    return Table(columns=columns, rows=rows, caption=caption)
 
 
 def _cards(comparison: Comparison) -> list[Card]:
@@ -150,12 +125,7 @@ def _differences(comparison: Comparison) -> Picture:
         Difference(row.prompt.replace("everything, ", ""), row.difference, row.low, row.high, group=_group(row))
         for row in (*comparison.changes, *comparison.by_size)
     ]
-    title = "Difference, with its 95 % interval"
-    return Picture(
-        to_png(differences_figure(rows, title=title)),
-        alt=f"Differences between before and after on {comparison.title}",
-        png_dark=to_png(differences_figure(rows, title=title, dark=True)),
-    )
+    return changes_picture(rows, alt=f"Differences between before and after on {comparison.title}")
 
 
 def _group(row: Change) -> str:

@@ -4,66 +4,72 @@ from __future__ import annotations
 
 import platform
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 import torch
 
 from sam_ft.charts import calibration_figure, curves_figure
 from sam_ft.evaluation.measuring import Measurement, ShownCase, picture_row
-from sam_ft.evaluation.report import (
-    Card,
-    Code,
-    Facts,
-    Gallery,
-    Page,
-    Picture,
-    Section,
-    class_accuracy_table,
-    class_table,
-    miou_table,
-)
+from sam_ft.evaluation.records import miou_keys
+from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section
+from sam_ft.evaluation.summary_tables import sizes_table, summary_tables
+from sam_ft.metrics.bootstrap import Interval
 from sam_ft.metrics.calibration import Calibration
 from sam_ft.pictures import to_png
 
+MEASURED = (
+    "of the three masks after the first prompt the most confident counts. IoU is measured at the source's resolution; "
+    "mIoU is the mean over masks (Segment Anything, appendix D.1)."
+)
 PROTOCOL = (
     "Each object is asked for on its own. The first click lies at the object's centre, every later one at the centre "
-    "of the largest error; of the three masks after the first prompt the most confident counts. IoU is measured at "
-    "the source's resolution; mIoU is the mean over masks (Segment Anything, appendix D.1)."
+    f"of the largest error; {MEASURED}"
 )
+SPREAD = "Objects spread evenly over the data set, not chosen by result."
+EXTREMES = "Chosen by the IoU after the last click, or with the box where no clicks were asked for."
 
 
 def evaluation_page(
-    measurement: Measurement, *, title: str, subtitle: str, shown: Sequence[ShownCase], command: str
+    measurement: Measurement,
+    *,
+    title: str,
+    subtitle: str,
+    shown: Sequence[ShownCase],
+    command: str,
+    extremes: Sequence[PictureRow] = (),
+    lead: str = PROTOCOL,
 ) -> Page:
-    """Headline numbers, a table, curves and pictures of one model."""
-    summary = measurement.summary
-    clicks = {record.num_clicks for record in measurement.records if record.prompt == "click"}
-    prompts = [*(("click", count) for count in sorted({min(clicks), max(clicks)} if clicks else clicks)), ("box", 0)]
-    rows = [
-        picture_row(case, {"prediction": measurement}, prompt=prompt, num_clicks=num_clicks)
-        for case in shown
-        for prompt, num_clicks in prompts
-        if (case.sample.name, case.object_index, prompt, num_clicks) in measurement.answers
-    ]
+    """Headline numbers, tables, curves and pictures of one model.
+
+    Args:
+        measurement: of it.
+        title: of the page.
+        subtitle: below it.
+        shown: the pictured objects.
+        command: what made the page.
+        extremes: its worst to its best answers.
+        lead: how it was asked.
+    """
     calibrated = measurement.calibration
-    knows_classes = any(key.startswith("class_accuracy@") for key in summary)
+    sizes = sizes_table(measurement)
+    results, *tables = summary_tables(measurement)
+    drawn = {"mIoU": measurement.summary}
+    has_curves = any(key == "miou@box" or key[5:].isdigit() for key in miou_keys(measurement.summary))
+    pictures = [Section("Pictures", [Gallery(_rows(measurement, shown))], lead=SPREAD)]
+    if extremes:
+        pictures.append(Section("Worst, median and best", [Gallery(extremes)], lead=EXTREMES))
     return Page(
         title=title,
         subtitle=subtitle,
-        cards=headline(summary),
+        cards=headline(measurement.summary),
         sections=[
             Section(
                 "Results",
-                [
-                    miou_table({"mIoU": summary}),
-                    curves({"mIoU": summary}),
-                    class_table(measurement.by_class),
-                    *([class_table(by_set, heading="set")] if (by_set := measurement.by_set) else []),
-                    *([class_accuracy_table(summary)] if knows_classes else []),
-                ],
-                lead=PROTOCOL,
+                [results, *([curves(drawn, {"mIoU": measurement.intervals})] if has_curves else []), *tables],
+                lead=lead,
             ),
+            Section("By size", [sizes], lead="Mean IoU by the area of the object, in pixels of the source."),
             Section(
                 "What the model thinks of its masks",
                 [calibration_picture(calibrated)],
@@ -71,7 +77,7 @@ def evaluation_page(
                 f"them. It is off by {calibrated.error:.3f}, and {abs(calibrated.bias):.3f} too "
                 f"{'high' if calibrated.bias > 0 else 'low'} on average, over the answers to all prompts.",
             ),
-            Section("Pictures", [Gallery(rows)], lead="Objects spread evenly over the data set, not chosen by result."),
+            *pictures,
             Section("How it was made", [Code(command), Facts(versions())]),
         ],
         footer="Made by sam-ft.",
@@ -80,15 +86,17 @@ def evaluation_page(
 
 def headline(summary: dict[str, float]) -> list[Card]:
     """One card for each mIoU."""
-    return [Card(label=key, value=f"{value:.3f}") for key, value in summary.items() if key.startswith("miou@")]
+    return [Card(label=key, value=f"{summary[key]:.3f}") for key in miou_keys(summary)]
 
 
-def curves(summaries: dict[str, dict[str, float]]) -> Picture:
-    """mIoU against clicks, for a light and a dark page."""
+def curves(
+    summaries: Mapping[str, Mapping[str, float]], intervals: Mapping[str, Mapping[str, Interval]] | None = None
+) -> Picture:
+    """mIoU against clicks, with its intervals if they are known, for a light and a dark page."""
     return Picture(
-        to_png(curves_figure(summaries)),
+        to_png(curves_figure(summaries, intervals=intervals)),
         alt="mIoU against the number of clicks",
-        png_dark=to_png(curves_figure(summaries, dark=True)),
+        png_dark=to_png(curves_figure(summaries, intervals=intervals, dark=True)),
     )
 
 
@@ -108,4 +116,16 @@ def versions() -> list[tuple[str, str]]:
         ("torch", torch.__version__),
         ("Python", sys.version.split()[0]),
         ("machine", f"{platform.machine()}, {torch.get_num_threads()} threads"),
+    ]
+
+
+def _rows(measurement: Measurement, shown: Sequence[ShownCase]) -> list[PictureRow]:
+    """Each case after the fewest and the most clicks and with a box."""
+    clicks = {record.num_clicks for record in measurement.records if record.prompt == "click"}
+    prompts = [*(("click", count) for count in sorted({min(clicks), max(clicks)} if clicks else clicks)), ("box", 0)]
+    return [
+        picture_row(case, {"prediction": measurement}, prompt=prompt, num_clicks=num_clicks)
+        for case in shown
+        for prompt, num_clicks in prompts
+        if (case.sample.name, case.object_index, prompt, num_clicks) in measurement.answers
     ]

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sam_ft.evaluation.records import MaskRecord
+from sam_ft.evaluation.records import MaskRecord, prompt_key, prompt_order, prompt_words
 from sam_ft.metrics.bootstrap import clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"
@@ -87,7 +87,7 @@ def change(
 
 
 def changes_by_prompt(before: Sequence[MaskRecord], after: Sequence[MaskRecord]) -> list[Change]:
-    """The change of mIoU for each prompt: clicks in order, then the box.
+    """The change of mIoU for each prompt: clicks in order, then the box, alone and with clicks.
 
     Raises:
         ValueError: the records are not of the same masks and prompts.
@@ -109,6 +109,23 @@ def changes_by_size(before: Sequence[MaskRecord], after: Sequence[MaskRecord]) -
             return size.holds(record.area_px)
 
         found += _changes(before, after, objects=size.name, wanted=has_size)
+    return found
+
+
+def changes_by_class(before: Sequence[MaskRecord], after: Sequence[MaskRecord]) -> list[Change]:
+    """The change of mIoU for each class and for each prompt; empty if all objects are of one class.
+
+    Raises:
+        ValueError: the records are not of the same masks and prompts.
+    """
+    names = sorted({record.class_name for record in before})
+    found = []
+    for name in names if len(names) > 1 else []:
+
+        def has_class(record: MaskRecord, name: str = name) -> bool:
+            return record.class_name == name
+
+        found += _changes(before, after, objects=name, wanted=has_class)
     return found
 
 
@@ -157,13 +174,6 @@ def _thirds(ordered: Sequence[float]) -> list[SizeClass]:
     ]
 
 
-def prompt_name(record: MaskRecord) -> str:
-    """`1 click`, `3 clicks`, `box`."""
-    if record.prompt == "box":
-        return "box"
-    return f"{record.num_clicks} click{'s' * (record.num_clicks != 1)}"
-
-
 def _changes(
     before: Sequence[MaskRecord],
     after: Sequence[MaskRecord],
@@ -173,20 +183,19 @@ def _changes(
 ) -> list[Change]:
     if [_key(record) for record in before] != [_key(record) for record in after]:
         raise ValueError("Expected records of the same masks and prompts before and after, but they differ.")
-    pairs: dict[tuple[bool, int, str], list[tuple[MaskRecord, MaskRecord]]] = {}
+    pairs: dict[tuple[int, int], list[tuple[MaskRecord, MaskRecord]]] = {}
     for pair in zip(before, after, strict=True):
         if wanted(pair[0]):
-            key = (pair[0].prompt == "box", pair[0].num_clicks, prompt_name(pair[0]))
-            pairs.setdefault(key, []).append(pair)
+            pairs.setdefault(prompt_order(pair[0]), []).append(pair)
     return [
         change(
-            [first.iou for first, _ in pairs[key]],
-            [second.iou for _, second in pairs[key]],
-            [first.image for first, _ in pairs[key]],
-            prompt=key[-1],
+            [first.iou for first, _ in pairs[place]],
+            [second.iou for _, second in pairs[place]],
+            [first.image for first, _ in pairs[place]],
+            prompt=prompt_words(prompt_key(pairs[place][0][0])),
             objects=objects,
         )
-        for key in sorted(pairs)
+        for place in sorted(pairs)
     ]
 
 

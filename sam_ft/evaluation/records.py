@@ -1,14 +1,17 @@
-"""What an interactive evaluation measures of each mask, in sum and as files."""
+"""What an interactive evaluation measures of each mask, and in sum; `sam_ft.evaluation.records_file` keeps it."""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from sam_ft.files import atomic_write, write_json
+from sam_ft.files import write_json
+
+PromptKind = Literal["click", "box", "mask"]
+ORACLE = "_oracle"
+"""How the names of figures end that take the best of three masks and not the most confident."""
 
 
 @dataclass(frozen=True)
@@ -19,8 +22,8 @@ class MaskRecord:
     object_index: int  # the object's place in `Sample.masks`
     class_name: str
     area_px: int
-    prompt: Literal["box", "click"]
-    num_clicks: int  # the round; 0 with a box
+    prompt: PromptKind  # "box" with a number of clicks: the box and so many clicks
+    num_clicks: int  # the round; 0 with a box or a mask alone
     iou: float
     predicted_iou: float  # what the model thinks
     predicted_class: str | None = None  # and what it takes the object for, if it knows classes
@@ -28,41 +31,106 @@ class MaskRecord:
     labels: tuple[int, ...] = ()
     box: tuple[float, float, float, float] | None = None  # (x0, y0, x1, y1), the last pixel's indices included
     set_name: str | None = None  # of a mixture of data sets, the one that the image is from
+    oracle_iou: float | None = None  # of the best of the masks, where the model gave several
+    clicks_to_85: int | None = None  # after how many clicks the IoU was 0.85 first; None: not up to this round
+    clicks_to_90: int | None = None  # the same for 0.90
+
+
+@dataclass(frozen=True)
+class Figure:
+    """What a mean is taken over: a value of each mask, and the image that it is of."""
+
+    values: list[float] = field(default_factory=list)
+    images: list[str] = field(default_factory=list)
+
+    def add(self, record: MaskRecord, value: float) -> None:
+        """Add one mask."""
+        self.values.append(value)
+        self.images.append(record.image)
+
+    @property
+    def mean(self) -> float:
+        """Over the masks."""
+        return sum(self.values) / len(self.values)
+
+
+def prompt_order(record: MaskRecord) -> tuple[int, int]:
+    """By which records are sorted by prompt: clicks by their number, then the box alone and with clicks, the mask."""
+    return get_args(PromptKind).index(record.prompt), record.num_clicks
+
+
+def prompt_key(record: MaskRecord) -> str:
+    """What was asked, in the names of figures: `3` clicks, `box`, `box+1` click, `mask`."""
+    if record.prompt == "click":
+        return str(record.num_clicks)
+    return f"{record.prompt}+{record.num_clicks}" if record.num_clicks else record.prompt
+
+
+def prompt_words(key: str) -> str:
+    """`3` -> "3 clicks", `box+1` -> "box + 1 click"."""
+    box, plus, count = key.rpartition("+")
+    if not count.isdigit():
+        return key
+    return f"{box}{plus and ' + '}{count} click{'s' * (count != '1')}"
+
+
+def figures(records: Sequence[MaskRecord]) -> dict[str, Figure]:
+    """What the means of `summarise` are over: `miou@1`, `miou@box`, then `miou@1_oracle`, then `class_accuracy@1`."""
+    found: dict[str, dict[str, Figure]] = {"miou": {}, "oracle": {}, "class": {}}
+    for record in sorted(records, key=prompt_order):
+        key = prompt_key(record)
+        found["miou"].setdefault(f"miou@{key}", Figure()).add(record, record.iou)
+        if record.oracle_iou is not None:
+            found["oracle"].setdefault(f"miou@{key}{ORACLE}", Figure()).add(record, record.oracle_iou)
+        if record.predicted_class is not None:
+            is_told = record.predicted_class == record.class_name
+            found["class"].setdefault(f"class_accuracy@{key}", Figure()).add(record, is_told)
+    return found["miou"] | found["oracle"] | found["class"]
 
 
 def summarise(records: Sequence[MaskRecord]) -> dict[str, float]:
     """The mean IoU over masks: `miou@1`, `miou@3`, ... by number of clicks, `miou@box`, and `num_masks`, `num_images`.
 
-    Of a model that knows classes also `class_accuracy@1`, ...: the share of the masks whose class it has told.
+    Where the best of three masks was measured too, `miou@1_oracle` and `miou@box_oracle`. Of a model that knows classes
+    `class_accuracy@1`, ...: the share of the masks whose class it has told.
 
     Raises:
         ValueError: there are no records.
     """
     if not records:
         raise ValueError("Expected at least one mask to measure, but got none: the data set holds no objects.")
-    ious: dict[str, list[float]] = {}
-    told: dict[str, list[float]] = {}
-    for record in sorted(records, key=lambda record: (record.prompt == "box", record.num_clicks)):
-        prompt = "box" if record.prompt == "box" else str(record.num_clicks)
-        ious.setdefault(f"miou@{prompt}", []).append(record.iou)
-        if record.predicted_class is not None:
-            told.setdefault(f"class_accuracy@{prompt}", []).append(record.predicted_class == record.class_name)
-    summary: dict[str, float] = {key: sum(values) / len(values) for key, values in (ious | told).items()}
+    summary = {key: figure.mean for key, figure in figures(records).items()}
     summary["num_masks"] = len({(record.image, record.object_index) for record in records})
     summary["num_images"] = len({record.image for record in records})
     return summary
 
 
+def miou_keys(summary: Mapping[str, float]) -> list[str]:
+    """The figures of a summary that are the mean IoU of the most confident masks."""
+    return [key for key in summary if key.startswith("miou@") and not key.endswith(ORACLE)]
+
+
 def summarise_by_class(records: Sequence[MaskRecord]) -> dict[str, dict[str, float]]:
     """`summarise` for each class, in the order of the names; empty if there are no records."""
     names = sorted({record.class_name for record in records})
-    return {name: summarise([record for record in records if record.class_name == name]) for name in names}
+    return _summaries(records, names, lambda record: record.class_name)
 
 
 def summarise_by_set(records: Sequence[MaskRecord]) -> dict[str, dict[str, float]]:
     """`summarise` for each set of a mixture, in the order of the records; empty where they are of none."""
     names = dict.fromkeys(record.set_name for record in records if record.set_name is not None)
-    return {name: summarise([record for record in records if record.set_name == name]) for name in names}
+    return _summaries(records, list(names), lambda record: record.set_name)
+
+
+def mean_over(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """The mean over classes or over data sets of each `miou@...` that all of them have, the small ones like the large.
+
+    Args:
+        summaries: from the name of a class or a set to what `summarise` returns; one at least.
+    """
+    first, *others = summaries.values()
+    shared = [key for key in first if key.startswith("miou@") and all(key in other for other in others)]
+    return {key: sum(summary[key] for summary in summaries.values()) / len(summaries) for key in shared}
 
 
 def write_summary(path: str | Path, summary: Mapping[str, object]) -> None:
@@ -74,20 +142,11 @@ def write_summary(path: str | Path, summary: Mapping[str, object]) -> None:
     write_json(path, dict(summary))
 
 
-def write_records(path: str | Path, records: Sequence[MaskRecord]) -> None:
-    """Write one row per record as CSV, at once; points are written as `x y label; x y label`.
-
-    Raises:
-        ValueError: `path` cannot be written to.
-    """
-    left_out = {"labels"} if any(record.set_name for record in records) else {"labels", "set_name"}
-    columns = [field.name for field in fields(MaskRecord) if field.name not in left_out]
-    with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        writer = csv.DictWriter(file, columns)
-        writer.writeheader()
-        for record in records:
-            clicks = zip(record.points, record.labels, strict=True)
-            row = {column: getattr(record, column) for column in columns}
-            row["points"] = "; ".join(f"{x:g} {y:g} {label}" for (x, y), label in clicks)
-            row["box"] = "" if record.box is None else " ".join(f"{edge:g}" for edge in record.box)
-            writer.writerow(row)
+def _summaries(
+    records: Sequence[MaskRecord], names: Sequence[str], name_of: Callable[[MaskRecord], str | None]
+) -> dict[str, dict[str, float]]:
+    parts: dict[str, list[MaskRecord]] = {name: [] for name in names}
+    for record in records:
+        if (name := name_of(record)) is not None:
+            parts[name].append(record)
+    return {name: summarise(part) for name, part in parts.items()}

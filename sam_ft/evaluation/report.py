@@ -15,6 +15,7 @@ from html import escape
 from importlib import resources
 from pathlib import Path
 
+from sam_ft.evaluation.records import miou_keys, prompt_words
 from sam_ft.files import atomic_write
 from sam_ft.pictures import BOX, CLICK_BACKGROUND, CLICK_FOREGROUND, PREDICTION, TRUTH
 
@@ -143,34 +144,34 @@ def miou_table(summaries: Mapping[str, Mapping[str, float]]) -> Table:
     Args:
         summaries: from a name such as "before" to what `summarise` returns.
     """
-    keys = list(dict.fromkeys(key for summary in summaries.values() for key in summary if key.startswith("miou@")))
+    keys = list(dict.fromkeys(key for summary in summaries.values() for key in miou_keys(summary)))
     rows = []
     for key in keys:
         values = [summary.get(key) for summary in summaries.values()]
-        cells = [_prompt_name(key), *("" if value is None else f"{value:.3f}" for value in values)]
+        cells = [figure_words(key), *("" if value is None else f"{value:.3f}" for value in values)]
         if len(values) == 2:
             before, after = values
             cells.append("" if before is None or after is None else signed(after - before))
         rows.append(cells)
     columns = ["prompt", *summaries, *(["difference"] if len(summaries) == 2 else [])]
-    return Table(columns=columns, rows=rows, caption=_measured_on(summaries))
+    return Table(columns=columns, rows=rows, caption=measured_on(summaries))
 
 
 def class_accuracy_table(summary: Mapping[str, float]) -> Table:
     """One row per prompt: how often the model has told the class, from what `summarise` returns."""
     found = {key: value for key, value in summary.items() if key.startswith("class_accuracy@")}
-    rows = [[_prompt_name(key), f"{value:.3f}"] for key, value in found.items()]
+    rows = [[figure_words(key), f"{value:.3f}"] for key, value in found.items()]
     return Table(columns=["prompt", "class accuracy"], rows=rows, caption="Share of the masks whose class is told.")
 
 
 def class_table(by_class: Mapping[str, Mapping[str, float]], *, heading: str = "class") -> Table:
     """One row per class or set, one column per prompt, from what `summarise_by_class` or `summarise_by_set` returns."""
-    keys = list(dict.fromkeys(key for summary in by_class.values() for key in summary if key.startswith("miou@")))
+    keys = list(dict.fromkeys(key for summary in by_class.values() for key in miou_keys(summary)))
     rows = [
         [name, f"{summary['num_masks']:,.0f}", *(f"{summary[key]:.3f}" if key in summary else "" for key in keys)]
         for name, summary in by_class.items()
     ]
-    return Table(columns=[heading, "masks", *map(_prompt_name, keys)], rows=rows)
+    return Table(columns=[heading, "masks", *map(figure_words, keys)], rows=rows)
 
 
 def signed(difference: float) -> str:
@@ -181,12 +182,13 @@ def signed(difference: float) -> str:
     return ("+" if difference > 0 else "\N{MINUS SIGN}") + text
 
 
-def _prompt_name(key: str) -> str:
-    name = key.partition("@")[2]
-    return {"box": "box", "1": "1 click"}.get(name, f"{name} clicks")
+def figure_words(key: str) -> str:
+    """What a figure was asked with: `miou@3` -> "3 clicks"."""
+    return prompt_words(key.partition("@")[2])
 
 
-def _measured_on(summaries: Mapping[str, Mapping[str, float]]) -> str:
+def measured_on(summaries: Mapping[str, Mapping[str, float]]) -> str:
+    """Of how many masks and images a mean is, in a sentence."""
     counts = {(summary.get("num_masks"), summary.get("num_images")) for summary in summaries.values()}
     ((masks, images), *others) = counts or {(None, None)}
     if others or masks is None or images is None:

@@ -100,7 +100,7 @@ def measure_classes(
     model: PixelClassifier,
     batches: Iterable[Batch],
     *,
-    on_batch: Callable[[int], None] | None = None,
+    on_batch: Callable[[int], object] | None = None,
     on_prediction: Callable[[Sample, Tensor], None] | None = None,
 ) -> SemanticMeasurement:
     """Ask a model for the class of each pixel of `batches` and count the answers.

@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.models.sam.model import Sam
 from sam_ft.types import ABSENT, ImageEmbedding, MaskPrediction, Prompts
 
@@ -48,12 +49,12 @@ def expect_compiler() -> None:
         )
 
 
-def compiled_encoder(model: Sam) -> Encode:
+def compiled_encoder(model: AnyModel) -> Encode:
     """`model.encode_image`, compiled when it is first called; parameters and their names stay the model's own."""
     return torch.compile(model.encode_image)
 
 
-def compiled_classifier(model: Sam) -> ClassifyPixels:
+def compiled_classifier(model: AnyModel) -> ClassifyPixels:
     """`model.classify_pixels`, compiled when it is first called."""
     return torch.compile(model.classify_pixels)
 

@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning.utilities import rank_zero_only
 from torch.utils.data import DataLoader
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.augment import Augmentation, augmentation
 from sam_ft.data.balance import ClassBalance
@@ -142,7 +143,7 @@ class SamDataModule(pl.LightningDataModule):
         self.val_samples = PreparedSamples(splits.val, Prepare(image_size))
         self._resumed_at = (0, 0)  # epoch, batches of it that are done
 
-    def fill_embedding_cache(self, model: Sam, *, device: torch.device, precision: str) -> None:
+    def fill_embedding_cache(self, model: AnyModel, *, device: torch.device, precision: str) -> None:
         """Compute the embeddings that are missing, where there is a cache, and let all samples be read from it.
 
         Args:
@@ -151,10 +152,14 @@ class SamDataModule(pl.LightningDataModule):
             precision: in which it would run in a step, by Lightning's name.
 
         Raises:
-            ValueError: see `sam_ft.data.embedding_cache.filling.fill`.
+            ValueError: the model is a U-Net, or see `sam_ft.data.embedding_cache.filling.fill`.
         """
         if self.embedding_cache is None:
             return
+        if not isinstance(model, Sam):
+            raise ValueError(
+                "Expected no embedding cache for a U-Net, whose image encoder learns: embedding_cache.folder=null."
+            )
         encoding = Encoding(
             device,
             autocast=autocast_dtype(precision),

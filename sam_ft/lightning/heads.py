@@ -28,7 +28,7 @@ def give_head(model: Sam, data: DataSplits, *, task: str, classes: Classes) -> N
         setattr(decoder, "class_head" if is_semantic else "semantic_head", None)
         _logger.info("The head for %s is left out, since task=%s does not teach it.", ", ".join(other.names), task)
     known = model.pixel_class_names if is_semantic else model.class_names
-    names = known if classes is None else _names(data, classes)
+    names = known if classes is None else chosen_classes(data, classes)
     if is_semantic and not names:
         raise ValueError("Expected `classes` to be auto or a list such as [road, car], since the weights know none.")
     if not names:
@@ -41,7 +41,12 @@ def give_head(model: Sam, data: DataSplits, *, task: str, classes: Classes) -> N
     _logger.info("Classes: %s", ", ".join(now))
 
 
-def _names(data: DataSplits, classes: str | Sequence[str]) -> tuple[str, ...]:
+def chosen_classes(data: DataSplits, classes: str | Sequence[str]) -> tuple[str, ...]:
+    """The names that a setting means: those of the training samples, or its own.
+
+    Raises:
+        ValueError: it is neither `auto` nor a list of names.
+    """
     if classes == "auto":
         return class_names_of(data.train)
     if isinstance(classes, str) or not isinstance(classes, Sequence) or not classes:

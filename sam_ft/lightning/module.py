@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 from torchmetrics import MeanMetric
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.classes import class_indices
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.lightning.calibration import ValidationCalibration
@@ -35,7 +36,7 @@ CONFIG_KEY = "sam_ft_config"
 
 
 class TaughtModule(pl.LightningModule):
-    """What every training of a SAM shares: optimiser, a config in each checkpoint, randomness by the step alone.
+    """What every training shares: optimiser, a config in each checkpoint, randomness by the step alone.
 
     Args:
         model: what is trained; parameters that do not require a gradient stay as they are.
@@ -47,7 +48,7 @@ class TaughtModule(pl.LightningModule):
 
     def __init__(
         self,
-        model: Sam,
+        model: AnyModel,
         *,
         optimiser: OptimiserSettings,
         memory: MemorySettings | None = None,
@@ -125,6 +126,8 @@ class SamModule(TaughtModule):
         seed: of the simulated prompts; a step's prompts depend on seed, epoch, batch and rank alone.
         config: the run's config, kept in every checkpoint.
     """
+
+    model: Sam
 
     def __init__(
         self,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.checks import expect_bool, expect_whole_number
 from sam_ft.data.classes import class_names_of, expect_known_classes
 from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
@@ -19,7 +20,6 @@ from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.lightning.semantic_module import SemanticModule, predicted_classes
 from sam_ft.lightning.training import FitResult, run_training
 from sam_ft.losses.semantic import SemanticLoss
-from sam_ft.models.sam.model import Sam
 
 METRICS = ("miou", "pixel_accuracy")
 
@@ -78,7 +78,7 @@ class SemanticMonitoring:
 
 
 def fit_semantic(
-    model: Sam,
+    model: AnyModel,
     data: DataSplits,
     *,
     output: str | Path,
@@ -88,7 +88,9 @@ def fit_semantic(
     resume: str | Path | None = None,
     config: Mapping[str, Any] | None = None,
 ) -> FitResult:
-    """Train a model with a semantic head (`sam_ft.models.sam.heads.add_semantic_head`); else as `sam_ft.lightning.fit`.
+    """Train a model that tells the class of each pixel; else as `sam_ft.lightning.fit`.
+
+    It is a SAM with a semantic head (`sam_ft.models.sam.heads.add_semantic_head`), or `sam_ft.models.unet.UNet`.
 
     Raises:
         ValueError: the model has no semantic head, the validation part has objects of classes that it does not know,

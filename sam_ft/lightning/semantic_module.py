@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 from torchmetrics import Metric
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.class_pictures import ClassCase, class_figure
 from sam_ft.data.class_maps import IGNORED, class_map, class_maps
 from sam_ft.data.collation import PreparedSample, collate
@@ -19,7 +20,6 @@ from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.module import TaughtModule, inside_image
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.semantic import SemanticLoss, class_shares
-from sam_ft.models.sam.model import Sam
 from sam_ft.types import Batch, Sample
 
 _SET = "set/"
@@ -30,7 +30,8 @@ class SemanticModule(TaughtModule):
     """An image in, a class for each pixel out; validation counts pixels at the sources' resolution.
 
     Args:
-        model: what is trained, with a semantic head; parameters that do not require a gradient stay as they are.
+        model: what is trained, a SAM with a semantic head or a U-Net; parameters that do not require a gradient stay as
+            they are.
         loss: compares the classes of the pixels with the truth.
         optimiser: optimiser and schedule.
         memory: what is computed again instead of being kept.
@@ -40,7 +41,7 @@ class SemanticModule(TaughtModule):
 
     def __init__(
         self,
-        model: Sam,
+        model: AnyModel,
         *,
         loss: SemanticLoss,
         optimiser: OptimiserSettings,
@@ -105,7 +106,7 @@ class SemanticModule(TaughtModule):
                 self.log(f"val/{name}/{set_name}", value)
 
 
-def predicted_classes(model: Sam, prepared: Sequence[PreparedSample]) -> Figure:
+def predicted_classes(model: AnyModel, prepared: Sequence[PreparedSample]) -> Figure:
     """The truth and the prediction of some samples, a colour for each class."""
     predictions: dict[str, Tensor] = {}
 

@@ -6,6 +6,7 @@ import time
 import warnings
 from contextlib import nullcontext
 from dataclasses import replace
+from typing import cast
 
 import torch
 
@@ -16,6 +17,7 @@ from sam_ft.lightning.memory.estimate import Setup
 from sam_ft.lightning.module import SamModule, TaughtModule
 from sam_ft.lightning.precision import autocast_dtype
 from sam_ft.lightning.semantic_module import SemanticModule
+from sam_ft.models.sam.model import Sam
 from sam_ft.types import Batch
 
 _RUNS = 4
@@ -58,9 +60,8 @@ def step_seconds(setup: Setup, data: DataSplits) -> float:
 def _module(setup: Setup) -> TaughtModule:
     recipe, model = setup.recipe, setup.model
     if isinstance(recipe, Recipe):
-        return SamModule(
-            model, preset=recipe.prompts, loss=recipe.loss, optimiser=recipe.optimiser, memory=recipe.memory
-        )
+        sam = cast(Sam, model)  # nothing else takes prompts
+        return SamModule(sam, preset=recipe.prompts, loss=recipe.loss, optimiser=recipe.optimiser, memory=recipe.memory)
     return SemanticModule(model, loss=recipe.loss, optimiser=recipe.optimiser, memory=recipe.memory)
 
 

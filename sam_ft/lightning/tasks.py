@@ -10,13 +10,18 @@ import torch
 from hydra.utils import instantiate
 from omegaconf import DictConfig
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.embedding_cache.settings import EmbeddingCacheSettings
+from sam_ft.data.splits import DataSplits
+from sam_ft.lightning import program
 from sam_ft.lightning.fitting import Recipe, fit
+from sam_ft.lightning.heads import give_head
 from sam_ft.lightning.memory.estimate import Setup
 from sam_ft.lightning.mistakes import whole_number
 from sam_ft.lightning.monitoring import Monitoring
 from sam_ft.lightning.semantic_fitting import SemanticMonitoring, SemanticRecipe, fit_semantic
 from sam_ft.lightning.training import FitResult
+from sam_ft.lightning.unet import unet_of
 from sam_ft.losses.segmentation import SegmentationLoss
 from sam_ft.losses.semantic import SemanticLoss
 from sam_ft.models.sam.model import Sam
@@ -31,6 +36,7 @@ class Task:
     recipe_of: Callable[[DictConfig], Recipe | SemanticRecipe]
     fit: Callable[..., FitResult]
     monitoring: type[Monitoring] | type[SemanticMonitoring]
+    model_of: Callable[[DictConfig, DataSplits], AnyModel]
 
     def monitoring_of(self, config: DictConfig) -> Monitoring | SemanticMonitoring:
         """What the config says to watch.
@@ -43,6 +49,19 @@ class Task:
             known = {Monitoring: "default", SemanticMonitoring: "semantic"}[self.monitoring]
             raise ValueError(f"Expected monitoring={known} for task={config.task}, but got that of another task.")
         return monitoring
+
+
+def sam_of(config: DictConfig, data: DataSplits) -> Sam:
+    """The SAM of a config, with the head that the task needs for the classes of the data.
+
+    Raises:
+        ValueError: the config chooses the U-Net, or what building the model raises.
+    """
+    if config.model.name == "unet":
+        raise ValueError(f"Expected task=unet for a U-Net, which takes no prompts, but got task={config.task}.")
+    model = program.model_of(config)
+    give_head(model, data, task=config.task, classes=config.classes)
+    return model
 
 
 def recipe_of(config: DictConfig) -> Recipe:
@@ -70,6 +89,18 @@ def semantic_recipe_of(config: DictConfig) -> SemanticRecipe:
         compiled=config.compile,
         seed=config.seed,
     )
+
+
+def unet_recipe_of(config: DictConfig) -> SemanticRecipe:
+    """How the config says to teach a U-Net.
+
+    Raises:
+        ValueError: it asks for an embedding cache.
+    """
+    recipe = semantic_recipe_of(config)
+    if recipe.embedding_cache is not None:
+        raise ValueError("Expected embedding_cache.folder=null for task=unet, since all of a U-Net learns.")
+    return recipe
 
 
 def _loss_of(config: DictConfig, kind: type[Loss]) -> Loss:
@@ -100,7 +131,7 @@ def _cache_of(config: DictConfig) -> EmbeddingCacheSettings | None:
     return None
 
 
-def setup_of(config: DictConfig, *, model: Sam, recipe: Recipe | SemanticRecipe) -> Setup:
+def setup_of(config: DictConfig, *, model: AnyModel, recipe: Recipe | SemanticRecipe) -> Setup:
     """What the memory of a training step depends on."""
     on_gpu = config.trainer.accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available()
     return Setup(
@@ -114,7 +145,8 @@ def setup_of(config: DictConfig, *, model: Sam, recipe: Recipe | SemanticRecipe)
 
 
 TASKS = {
-    "prompts": Task(recipe_of, fit, Monitoring),
-    "semantic": Task(semantic_recipe_of, fit_semantic, SemanticMonitoring),
+    "prompts": Task(recipe_of, fit, Monitoring, sam_of),
+    "semantic": Task(semantic_recipe_of, fit_semantic, SemanticMonitoring, sam_of),
+    "unet": Task(unet_recipe_of, fit_semantic, SemanticMonitoring, unet_of),
 }
 """By the names that configs/task has."""

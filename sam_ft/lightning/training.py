@@ -14,7 +14,8 @@ import pytorch_lightning as pl
 from omegaconf import OmegaConf
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
-from sam_ft.checkpoints import load_weights, read_state_dict, save_safetensors
+from sam_ft.any_checkpoints import AnyModel, save_any_safetensors
+from sam_ft.checkpoints import load_weights, read_state_dict
 from sam_ft.evaluation.thresholds import ThresholdFit
 from sam_ft.files import atomic_write
 from sam_ft.lightning.averaging import AveragedWeights
@@ -181,7 +182,7 @@ def _folder(output: Path) -> Iterator[None]:
         raise
 
 
-def _finish(lightning: pl.Trainer, model: Sam, output: Path, *, best: Any) -> FitResult:
+def _finish(lightning: pl.Trainer, model: AnyModel, output: Path, *, best: Any) -> FitResult:
     """Write the best weights, and load them."""
     last_path, best_path = output / "last.ckpt", output / "best.ckpt"
     if not best_path.exists():
@@ -191,9 +192,9 @@ def _finish(lightning: pl.Trainer, model: Sam, output: Path, *, best: Any) -> Fi
         )
     load_weights(model, read_state_dict(best_path, merge_lora=False))
     if lightning.is_global_zero:
-        if has_lora(model):
+        if isinstance(model, Sam) and has_lora(model):
             save_adapter(model, output / "adapter")
-        save_safetensors(model, output / "model.safetensors")
+        save_any_safetensors(model, output / "model.safetensors")
     return FitResult(
         output=output,
         best_checkpoint=best_path,

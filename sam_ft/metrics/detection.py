@@ -61,12 +61,18 @@ def greedy_matches(pairs: Iterable[Pair]) -> list[float]:
     Returns:
         The largest first.
     """
+    return [iou for iou, _, _ in greedy_pairs(pairs)]
+
+
+def greedy_pairs(pairs: Iterable[Pair]) -> list[Pair]:
+    """The same matching with the mask and the object of each pair."""
     masks, objects, matched = set(), set(), []
-    for iou, mask, target in pairs:
+    for pair in pairs:
+        _, mask, target = pair
         if mask not in masks and target not in objects:
             masks.add(mask)
             objects.add(target)
-            matched.append(iou)
+            matched.append(pair)
     return matched
 
 

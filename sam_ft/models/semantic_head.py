@@ -37,7 +37,7 @@ class SemanticHead(nn.Module):
 
     def __init__(self, width: int, names: Sequence[str]) -> None:
         super().__init__()
-        self.class_names = ClassNames((BACKGROUND_CLASS, *(name for name in names if name != BACKGROUND_CLASS)))
+        self.class_names = ClassNames(with_background(names))
         self.class_tokens = nn.Embedding(len(self.names), width)
         self.hypernetwork = HeadMLP(width, width, width, width // 8)
 
@@ -61,3 +61,8 @@ class SemanticHead(nn.Module):
     def kernels(self, tokens: Tensor) -> Tensor:
         """What the decoder has made of the class tokens, (B, N, K, C) -> (B, N, C / 8, K)."""
         return self.hypernetwork(tokens).transpose(2, 3)
+
+
+def with_background(names: Sequence[str]) -> tuple[str, ...]:
+    """The classes of pixels: the background first, then all others as they come."""
+    return (BACKGROUND_CLASS, *(name for name in names if name != BACKGROUND_CLASS))

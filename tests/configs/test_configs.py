@@ -15,8 +15,11 @@ from sam_ft.data.balance import ClassBalance
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.evaluation.protocols.automatic import AutomaticProtocol
+from sam_ft.evaluation.protocols.instances import InstancesProtocol
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
+from sam_ft.evaluation.protocols.volumes import VolumesProtocol
 from sam_ft.lightning import EmbeddingCacheSettings, Monitoring, Recipe, SemanticMonitoring
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.memory.settings import MemorySettings
@@ -44,7 +47,14 @@ BUILDS: dict[str, type | tuple[type, ...]] = {
     "memory": MemorySettings,
     "monitoring": (Monitoring, SemanticMonitoring),
 }
-PROTOCOLS = {"interactive": InteractiveProtocol, "semantic": SemanticProtocol}
+PROTOCOLS = {
+    "automatic": AutomaticProtocol,
+    "instances": InstancesProtocol,
+    "interactive": InteractiveProtocol,
+    "segment_anything_fast": InteractiveProtocol,
+    "semantic": SemanticProtocol,
+    "volumes": VolumesProtocol,
+}
 MEASURED = ("checkpoint=a", "output=b")
 COMPOSED_ONLY = {
     "data",
@@ -77,6 +87,7 @@ DATA = {
     "msd": ["data.root=a"],
     "medsam": ["data.root=a"],
     "mixture": [],
+    "boundaries": [],
 }
 
 
@@ -126,10 +137,14 @@ def test_every_task_composes_what_it_needs() -> None:
     )
     assert TASKS["semantic"].recipe_of(semantic).loss == SemanticLoss()
     assert instantiate(semantic.monitoring) == SemanticMonitoring()
+    unet = composed("fit", "data=synthetic", "task=unet")
+    assert (unet.task, unet.classes, unet.model.name, unet.optimiser.lr) == ("unet", "auto", "unet", 1e-3)
+    assert instantiate(unet.monitoring) == SemanticMonitoring() and instantiate(unet.loss) == SemanticLoss()
+    assert instantiate(unet.loader) == instantiate(semantic.loader)
 
 
 def test_embeddings_are_cached_where_a_folder_is_named() -> None:
-    for task in TASKS:
+    for task in ("prompts", "semantic"):
         given = ["data=synthetic", f"task={task}"]
         assert TASKS[task].recipe_of(composed("fit", *given)).embedding_cache is None
         assert TASKS[task].recipe_of(composed("fit", *given, "~embedding_cache")).embedding_cache is None
@@ -147,8 +162,8 @@ def test_a_loss_of_another_task_is_refused() -> None:
 
 
 def test_every_model_has_a_config_of_its_name_and_default_size() -> None:
-    assert set(names("model")) == VARIANTS.keys()
-    for name in names("model"):
+    assert set(names("model")) == {*VARIANTS, "unet"}
+    for name in VARIANTS:
         config = plain(composed("fit", "data=synthetic", f"model={name}").model)
         with torch.device("meta"):
             model = build_model(config["name"])
@@ -239,9 +254,15 @@ def test_an_experiment_of_ones_own_may_change_every_setting(tmp_path: Path) -> N
 
 
 def test_every_protocol_is_built_with_what_it_is_given() -> None:
-    built = {name: instantiate(composed("evaluate", *MEASURED, f"protocol={name}").protocol) for name in PROTOCOLS}
+    built = {
+        name: instantiate(composed("evaluate", *MEASURED, f"protocol={name}").protocol, _convert_="all")
+        for name in PROTOCOLS
+    }
     assert {name: type(protocol) for name, protocol in built.items()} == PROTOCOLS
-    assert list(built["interactive"].clicks) == [1, 3, 5] and set(names("protocol")) == PROTOCOLS.keys()
+    assert set(names("protocol")) == PROTOCOLS.keys()
+    assert built["interactive"] == InteractiveProtocol(clicks=[1, 3, 5], box_clicks=[])
+    assert tuple(built["interactive"].clicks) == InteractiveProtocol().clicks
+    assert built["segment_anything_fast"] == InteractiveProtocol([1], False, [], first_click="centre_of_mass")
 
 
 def test_without_data_an_evaluation_has_none() -> None:

@@ -38,6 +38,7 @@ def test_every_data_config_has_a_test() -> None:
         "coco",
         "sa1b",
         "instance_folders",
+        "boundaries",  # in ../train/test_unet.py
         "manifest",
         "nnunet",
         "msd",

@@ -18,7 +18,7 @@ from sam_ft.evaluation.forgetting import (
     answers,
     write_comparisons,
 )
-from sam_ft.evaluation.forgetting_page import changes_table, forgetting_page, in_short
+from sam_ft.evaluation.forgetting_page import forgetting_page, in_short
 from sam_ft.evaluation.measuring import cases_to_show, measure
 from sam_ft.evaluation.paired import Change
 from sam_ft.evaluation.report import Gallery, render
@@ -100,13 +100,6 @@ def test_the_everything_mode_of_each_image_is_written(tmp_path: Path) -> None:
 
 def row(difference: float, low: float, high: float, *, prompt: str = "box", num_images: int = 20) -> Change:
     return Change(prompt, "all", 20, num_images, 0.5, 0.5 + difference, difference, low, high)
-
-
-def test_a_difference_that_may_be_chance_stands_in_brackets() -> None:
-    table = changes_table([row(0.1, 0.05, 0.15), row(-0.1, -0.2, 0.01), row(-0.1, -0.2, -0.01)])
-    assert [cells[4] for cells in table.rows] == ["+0.100", "(−0.100)", "−0.100"]
-    assert [cells[6] for cells in table.rows] == ["better", "no clear difference", "worse"]
-    assert table.rows[1][5] == "[−0.200, +0.010]"
 
 
 def test_the_sentence_says_what_got_better_and_what_worse(

@@ -12,7 +12,16 @@ import torch
 from PIL import Image
 
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.measuring import ShownCase, cases_to_show, measure, picture_row, spread_over
+from sam_ft.evaluation.measuring import (
+    ShownCase,
+    cases_to_show,
+    measure,
+    measure_interactively,
+    picture_row,
+    spread_over,
+)
+from sam_ft.evaluation.questions import Questions
+from sam_ft.evaluation.records import mean_over
 from sam_ft.types import Sample
 
 Model = Callable[..., Any]
@@ -70,11 +79,36 @@ def test_a_measurement_is_written_as_summary_and_records(box_model: Model, tmp_p
     measured = measure(box_model(), THREE)
     measured.write(tmp_path / "new" / "folder")
     content = json.loads((tmp_path / "new" / "folder" / "summary.json").read_text())
-    trust = {"error": measured.calibration.error, "bias": measured.calibration.bias}
-    assert content == {**measured.summary, "predicted_iou": trust, "classes": measured.by_class}
+    assert content == {
+        **measured.summary,
+        "intervals": {},  # of three images there are none
+        "predicted_iou": {"error": measured.calibration.error, "bias": measured.calibration.bias},
+        "classes": measured.by_class,
+        "mean_over_classes": mean_over(measured.by_class),
+    }
     assert {"miou@1", "miou@3", "miou@5", "miou@box"} <= content.keys()
     with (tmp_path / "new" / "folder" / "records.csv").open() as file:
         assert len(list(csv.DictReader(file))) == len(measured.records) == 6 * 4
+
+
+def test_every_figure_of_many_images_has_an_interval(box_model: Model, tmp_path: Path) -> None:
+    many = Samples(sample(str(number), 4 + number % 7, 9) for number in range(12))
+    measured = measure_interactively(box_model(), many, Questions(clicks=(1, 3)))
+    measured.write(tmp_path)
+    content = json.loads((tmp_path / "summary.json").read_text())
+    figures = {"miou@1", "miou@3", "miou@box", "miou@1_oracle", "miou@box_oracle", "noc@85", "noc@90"}
+    assert content["intervals"].keys() == figures
+    assert content.keys() >= {*figures, "nof@85", "nof@90"}
+    for key, (low, high) in content["intervals"].items():
+        assert low <= content[key] <= high
+    low, high = content["intervals"]["miou@1"]
+    assert low < content["miou@1"] < high
+
+
+def test_the_place_of_every_image_is_known(box_model: Model) -> None:
+    empty = sample("empty")
+    measured = measure(box_model(), Samples([THREE[0], empty, *THREE[1:]]), batch_size=3)
+    assert measured.places == {"a": 0, "empty": 1, "b": 2, "c": 3}
 
 
 def test_shown_cases_are_spread_and_the_largest_of_changing_classes() -> None:

@@ -6,9 +6,10 @@ from typing import Any
 import pytest
 
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.measuring import Measurement, cases_to_show, measure
+from sam_ft.evaluation.measuring import Measurement, cases_to_show, measure, measure_interactively
 from sam_ft.evaluation.page import curves, evaluation_page, headline, versions
-from sam_ft.evaluation.report import Gallery, Page, class_accuracy_table, render
+from sam_ft.evaluation.questions import Questions
+from sam_ft.evaluation.report import Gallery, Page, PictureRow, class_accuracy_table, render
 
 SAMPLES = Synthetic(2, image_size=32)
 
@@ -44,6 +45,24 @@ def test_the_page_holds_the_numbers_the_command_and_the_pictures(measurement: Me
         assert f"{measurement.summary[key]:.3f}" in text
     assert all(name in text for name in measurement.by_class)
     assert "http" not in text.replace("http://www.w3.org", "")  # nothing is loaded from elsewhere
+
+
+def test_the_page_shows_sizes_intervals_and_what_is_best_and_worst(box_model: Callable[..., Any]) -> None:
+    measurement = measure_interactively(box_model(), Synthetic(12, image_size=32), Questions(clicks=(1, 3)))
+    worst = PictureRow("Worst: a", [])
+    page = evaluation_page(
+        measurement, title="t", subtitle="s", shown=[], command="c", extremes=[worst], lead="asked so"
+    )
+    text = render(page)
+    low, high = (getattr(measurement.intervals["miou@1"], end) for end in ("low", "high"))
+    assert f"{measurement.summary['miou@1']:.3f} [{low:.3f}, {high:.3f}]" in text
+    assert all(words in text for words in ("Worst: a", "asked so", " px</th>", "best of three masks", "IoU 0.85"))
+
+
+def test_a_page_without_clicks_or_box_has_no_curves(box_model: Callable[..., Any]) -> None:
+    measurement = measure_interactively(box_model(), SAMPLES, Questions(clicks=(), box=False, box_clicks=(1,)))
+    text = render(evaluation_page(measurement, title="t", subtitle="s", shown=[], command="c"))
+    assert "against the number of clicks" not in text and "box + 1 click" in text
 
 
 def test_a_page_without_pictures_is_still_a_page(measurement: Measurement) -> None:

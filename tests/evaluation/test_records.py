@@ -7,7 +7,17 @@ from pathlib import Path
 
 import pytest
 
-from sam_ft.evaluation.records import MaskRecord, summarise, summarise_by_class, write_records, write_summary
+from sam_ft.evaluation.records import (
+    MaskRecord,
+    mean_over,
+    miou_keys,
+    prompt_key,
+    prompt_words,
+    summarise,
+    summarise_by_class,
+    write_summary,
+)
+from sam_ft.evaluation.records_file import write_records
 
 
 def record(*, image: str, index: int, name: str, iou: float, num_clicks: int = 1) -> MaskRecord:
@@ -68,3 +78,37 @@ def test_class_accuracy_is_the_share_of_masks_by_prompt(tmp_path: Path) -> None:
     write_records(tmp_path / "records.csv", records)
     with (tmp_path / "records.csv").open(newline="") as file:
         assert [row["predicted_class"] for row in csv.DictReader(file)] == told
+
+
+def test_the_best_of_three_masks_has_figures_of_its_own() -> None:
+    best = [replace(each, oracle_iou=1.0) for each in RECORDS[:2]]
+    summary = summarise([*best, *RECORDS[2:]])
+    assert summary["miou@box_oracle"] == summary["miou@1_oracle"] == 1.0
+    assert miou_keys(summary) == ["miou@1", "miou@box"]
+
+
+@pytest.mark.parametrize(
+    "prompt, num_clicks, key, words",
+    [
+        ("click", 1, "1", "1 click"),
+        ("click", 10, "10", "10 clicks"),
+        ("box", 0, "box", "box"),
+        ("box", 1, "box+1", "box + 1 click"),
+        ("box", 3, "box+3", "box + 3 clicks"),
+        ("mask", 0, "mask", "mask"),
+    ],
+)
+def test_every_prompt_has_a_key_and_words(prompt: str, num_clicks: int, key: str, words: str) -> None:
+    asked = replace(RECORDS[0], prompt=prompt, num_clicks=num_clicks)
+    assert prompt_key(asked) == key and prompt_words(key) == words
+    assert f"miou@{key}" in summarise([asked])
+
+
+def test_figures_come_by_clicks_then_boxes_then_the_mask() -> None:
+    asked = [("mask", 0), ("box", 2), ("click", 10), ("box", 0), ("click", 2)]
+    records = [replace(RECORDS[0], prompt=prompt, num_clicks=count) for prompt, count in asked]
+    assert miou_keys(summarise(records)) == ["miou@2", "miou@10", "miou@box", "miou@box+2", "miou@mask"]
+
+
+def test_the_mean_over_classes_counts_small_ones_like_large_ones() -> None:
+    assert mean_over(summarise_by_class(RECORDS)) == {"miou@1": 0.75}  # cord 0.5 and lesion 1; one has no box

@@ -35,7 +35,7 @@ def words(*overrides: str, program: str = "fit") -> str:
         ("optimiser.learning_rate=1", "got `optimiser.learning_rate`. Known of `optimiser`: schedule, lr, lr_factors,"),
         ("lr=3", "got `lr`. Did you mean `optimiser.lr`?"),
         ("data.foo=3", "Known of `data`: num_train, num_val, num_test, image_size, seed."),
-        ("model=vit_bb", "Expected `model` to be one of vit_b, vit_h, vit_l, vit_tiny, but got 'vit_bb'."),
+        ("model=vit_bb", "Expected `model` to be one of unet, vit_b, vit_h, vit_l, vit_tiny, but got 'vit_bb'."),
         ("model=vit_bb", "Did you mean `vit_b`"),
         ("experiment=demo_brian", "Did you mean `demo_brain`?"),
         ("trainer.foo=3", "Another argument of Lightning's Trainer is added by +trainer.foo=..."),

@@ -6,11 +6,12 @@ import csv
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from sam_ft.data.splits import DataSplits
 from sam_ft.lightning import Monitoring, Recipe, fit
@@ -20,6 +21,17 @@ from sam_ft.prompts import presets
 from tests.lightning.conftest import trainer
 
 PRESETS = ("sam_paper", "sam2", "medsam", "micro_sam", "sam_med2d", "box_only", "points_only", "mask_refine")
+
+
+@pytest.fixture(autouse=True)
+def _nothing_left_behind() -> Iterator[None]:
+    """Lightning writes ranks and ports into the environment, where processes of later tests would find them."""
+    before = dict(os.environ)
+    yield
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    for name in os.environ.keys() - before.keys():
+        del os.environ[name]
 
 
 @pytest.mark.parametrize("name", PRESETS)

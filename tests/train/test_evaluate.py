@@ -6,6 +6,7 @@ import csv
 import json
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,8 @@ import torch
 
 from sam_ft.checkpoints import save_meta
 from sam_ft.data.synthetic import Synthetic
+from sam_ft.evaluation.records import MaskRecord
+from sam_ft.evaluation.records_file import read_records, write_records
 from sam_ft.lightning import Monitoring, Recipe, fit
 from sam_ft.models.sam.variants import build_model
 from sam_ft.prompts.presets import sam_paper
@@ -27,6 +30,9 @@ DATA = {
     "image_size": 64,
     "seed": 0,
 }
+AUTOMATIC = ["checkpoint=run/best.ckpt", "output=eval", "protocol=automatic"]
+
+INTERACTIVE = ["checkpoint=run/best.ckpt", "output=eval", "protocol=interactive"]
 
 
 @pytest.fixture(scope="module")
@@ -64,15 +70,16 @@ def test_evaluate_measures_on_the_test_part_of_the_training_and_writes_a_folder(
 ) -> None:
     done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", "pictures=1")
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "records.csv", "index.html"}
+    written = {"summary.json", "summary.md", "summary.tex", "records.csv", "index.html"}
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == written
     assert {path.name for path in tmp_path.iterdir()} == {"run", "eval"}
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     test = Synthetic.splits(1, num_val=1, num_test=2, image_size=64).test
     assert test is not None
     num_masks = sum(len(test[index].masks) for index in range(2))
     assert (summary["num_images"], summary["num_masks"]) == (2, num_masks)
-    for key in ("miou@1", "miou@3", "miou@5", "miou@box"):
-        assert 0 <= summary[key] <= 1
+    for key in ("miou@1", "miou@3", "miou@5", "miou@box", "miou@1_oracle", "noc@90"):
+        assert 0 <= summary[key] <= (5 if key == "noc@90" else 1)
         assert f"{summary[key]:.4f}" in done.out
     with (tmp_path / "eval" / "records.csv").open() as file:
         records = list(csv.DictReader(file))
@@ -92,7 +99,60 @@ def test_evaluate_takes_other_data_another_part_and_plain_weights(sam_ft: Progra
     assert done.code == 0, done.err
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert summary["num_images"] == 3
-    assert {key for key in summary if key.startswith("miou")} == {"miou@2", "miou@box"}
+    assert {key for key in summary if key.startswith("miou")} == {"miou@2", "miou@box", "miou@box_oracle"}
+
+
+def test_a_protocol_is_chosen_with_its_settings(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    given = ["protocol.box_clicks=[1]", "protocol.mask=true", "protocol.first_click=random", "protocol.oracle=false"]
+    common = ["checkpoint=run/best.ckpt", "output=eval", "clicks=[1]", "pictures=1", "protocol=interactive"]
+    done = sam_ft("evaluate", *common, *given)
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    keys = {"miou@1", "miou@box", "miou@box+1", "miou@mask"}
+    assert {key for key in summary if key.startswith("miou")} == keys
+    assert "drawn by chance" in (tmp_path / "eval" / "index.html").read_text()
+    assert "| box + 1 click |" in (tmp_path / "eval" / "summary.md").read_text()
+
+
+def test_the_protocol_of_segment_anything_fast_is_one_click(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", "pictures=0", "protocol=segment_anything_fast")
+    assert done.code == 0, done.err
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    assert {key for key in summary if key.startswith("miou")} == {"miou@1", "miou@1_oracle"}
+
+
+def test_one_model_is_asked_with_the_clicks_of_another_and_compared(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    data = ["data=synthetic", "data.num_train=1", "data.num_val=12", "data.num_test=0", "data.image_size=64"]
+    save_meta(build_model("vit_tiny", image_size=64), tmp_path / "other.pth")
+    for arguments in (
+        ["checkpoint=run/best.ckpt", "output=a"],
+        ["checkpoint=run/best.ckpt", "output=again", "protocol=interactive", "protocol.clicks_from=a", "batch_size=1"],
+        ["checkpoint=other.pth", "output=b", "protocol=interactive", "protocol.clicks_from=a/records.csv"],
+        ["checkpoint=other.pth", "output=own"],
+    ):
+        done = sam_ft("evaluate", *arguments, "part=val", "pictures=0", "image_size=64", *data)
+        assert done.code == 0, done.err
+    a, again = (read_records(tmp_path / name) for name in ("a", "again"))
+    assert [record.iou for record in again] == pytest.approx([record.iou for record in a], abs=1e-6)
+    assert " [" in done.out and json.loads((tmp_path / "a" / "summary.json").read_text())["intervals"]
+    same = sam_ft("evaluate", "compare", "a", "b", "--output", "ab")
+    assert same.code == 0, same.err
+    assert "exactly the same clicks" in same.out and "1 click" in same.out
+    written = {"compare.json", "compare.md", "compare.tex", "index.html"}
+    assert {path.name for path in (tmp_path / "ab").iterdir()} == written
+    other = sam_ft("compare", "a", "own")
+    assert other.code == 0 and "The clicks differ" in other.out
+    nothing = sam_ft("compare", "a", "again/records.csv")
+    assert "+0.000" not in nothing.out and "no clear difference" in nothing.out
+
+
+def test_evaluations_that_cannot_be_compared_are_refused_in_one_line(sam_ft: Program, tmp_path: Path) -> None:
+    record = MaskRecord("a", 0, "object", 9, "box", 0, 0.5, 0.5)
+    for name in ("a", "b"):
+        write_records(tmp_path / name / "records.csv", [replace(record, image=name)])
+    assert "a alone has 1" in one_line(sam_ft("compare", "a", "b"))
+    assert "nowhere" in one_line(sam_ft("evaluate", "compare", "a", "nowhere"))
+    assert "got a twice" in one_line(sam_ft("compare", "a", "a"))
 
 
 def test_evaluate_fits_the_thresholds_of_the_mask_generator(sam_ft: Program, run: Path, tmp_path: Path) -> None:
@@ -101,6 +161,41 @@ def test_evaluate_fits_the_thresholds_of_the_mask_generator(sam_ft: Program, run
     written = json.loads((tmp_path / "eval" / "thresholds.json").read_text())
     assert written["num_images"] == 2 and 0 <= written["defaults"]["score"] <= written["score"] <= 1
     assert f"pred_iou_thresh {written['pred_iou_thresh']:g}" in done.out and ", thresholds.json" in done.out
+
+
+def test_evaluate_measures_what_the_model_finds_by_itself(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    given = ["protocol=automatic", "protocol.points_per_side=4", "pictures=1"]
+    loose = ["protocol.pred_iou_thresh=0", "protocol.stability_score_thresh=0"]
+    done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", *given, *loose)
+    assert done.code == 0, done.err
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "objects.csv", "index.html"}
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    test = Synthetic.splits(1, num_val=1, num_test=2, image_size=64).test
+    assert test is not None
+    num_objects = sum(len(test[index].masks) for index in range(2))
+    assert (summary["num_images"], summary["num_objects"]) == (2, num_objects)
+    assert 0 < summary["num_masks"] == summary["filters"]["selected"] <= 2 * 48
+    for key in ("ar@10", "ar@1000", "msa", "ap", "pq"):
+        assert 0 <= summary[key] <= 1 and f"{summary[key]:.4f}" in done.out
+    with (tmp_path / "eval" / "objects.csv").open() as file:
+        assert len(list(csv.DictReader(file))) == num_objects
+    assert "sam-ft evaluate checkpoint=run/best.ckpt" in (tmp_path / "eval" / "index.html").read_text()
+
+
+def test_the_mask_generator_takes_the_thresholds_of_a_run_but_for_those_that_are_given(
+    sam_ft: Program, run: Path, tmp_path: Path
+) -> None:
+    found = {"pred_iou_thresh": 0.25, "stability_score_thresh": 0.5, "box_nms_thresh": 0.6}
+    (tmp_path / "thresholds.json").write_text(json.dumps({**found, "score": 0.1}))
+    given = ["protocol=automatic", "protocol.points_per_side=2", "protocol.thresholds_file=thresholds.json"]
+    done = sam_ft(
+        "evaluate", "checkpoint=run/best.ckpt", "output=eval", "pictures=0", *given, "protocol.pred_iou_thresh=9"
+    )
+    assert done.code == 0, done.err
+    assert "leave none of 24 masks" in done.out and "thresholds=50" in done.out
+    summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
+    assert summary["settings"] == {"points_per_side": 2, **found, "pred_iou_thresh": 9}
+    assert summary["num_masks"] == summary["msa"] == 0 < summary["num_proposals"]
 
 
 def test_weights_beside_the_config_of_their_training_know_their_data(
@@ -131,6 +226,14 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
         (["checkpoint=run/best.ckpt", "output=eval", "part=tset"], "train, val, test"),
         (["checkpoint=run/best.ckpt", "output=eval", "prat=val"], "Did you mean `part`?"),
         (["checkpoint=run/best.ckpt", "output=eval", "protocol=semantic"], "task=semantic"),
+        ([*INTERACTIVE, "protocol.first_click=top"], "centre, random, centre_of_mass"),
+        ([*INTERACTIVE, "protocol.box=1"], "`box` to be true"),
+        ([*INTERACTIVE, "protocol.clicks_from=x"], "x to be a file"),
+        ([*INTERACTIVE, "protocol.records=xls"], "csv, parquet"),
+        ([*AUTOMATIC, "protocol.thresholds_file=nowhere.json"], "nowhere.json"),
+        ([*AUTOMATIC, "protocol.thresholds_file=run/other.json"], "pred_iou_thresh in run/other.json"),
+        ([*AUTOMATIC, "protocol.points_per_side=0"], "points_per_side"),
+        ([*AUTOMATIC, "protocol.box_nms_thresh=much"], "box_nms_thresh"),
         (["checkpoint=run/best.ckpt", "output=eval", "data=nifty"], "Did you mean `nifti`?"),
         (["checkpoint=run/best.ckpt", "output=eval", "data.images=a"], "Expected a choice of `data`"),
         (["checkpoint=run/best.ckpt", "output=eval", "data=nifti"], "data.images=... data.labels=..."),
@@ -146,6 +249,7 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
 def test_a_mistake_is_one_line_and_leaves_nothing(
     sam_ft: Program, run: Path, tmp_path: Path, arguments: list[str], expected: str
 ) -> None:
+    (run / "other.json").write_text("{}")
     before = sorted(tmp_path.rglob("*"))
     message = one_line(sam_ft("evaluate", *arguments))
     assert expected in message, message

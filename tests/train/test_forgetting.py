@@ -87,7 +87,7 @@ def test_a_model_against_itself_shows_no_difference(sam_ft: Program, tmp_path: P
         (["after=run/best.ckpt", "output=report"], "add data@other=NAME"),
         (
             ["after=run/best.ckpt", "output=report", "other.root=a"],
-            "add data@other=NAME, one of brain, coco",
+            "add data@other=NAME, one of boundaries, brain, coco",
         ),
         (["after=run/best.ckpt", "output=report", "data@other=phantom"], "Did you mean `phantoms`?"),
         (["after=run/best.ckpt", "output=report", "data@other=image_mask"], "add other.root=..."),

@@ -73,6 +73,11 @@ class SliceGrid:
         return self.canonical_spacing_mm[PLANES[self.plane]]
 
     @property
+    def planes_mm(self) -> tuple[float, float, float]:
+        """Distance from one voxel of `planes` to the next: along the slices, the rows and the columns."""
+        return (self.slice_distance_mm, *self._plane_spacing_mm())
+
+    @property
     def plane_size(self) -> tuple[int, int]:
         """(height, width) of what is shown of a slice, at the volume's own resolution."""
         columns, rows = (self.canonical_shape[axis] for axis in range(3) if axis != PLANES[self.plane])

@@ -13,7 +13,7 @@ from sam_ft.data.label_names import LabelNames, label_names_in
 from sam_ft.data.nifti.cases import LabelledVolume, open_cases
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.pairing import folder_of
-from sam_ft.data.nifti.slices import SliceEntry, VolumeSlices
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.view import View, volume_slices
 from sam_ft.data.splits import DataSplits, GroupRule, GroupSplit, Part, SlabSplit
 
@@ -94,22 +94,24 @@ def _divided(dataset: VolumeSlices, split: GroupRule | SlabSplit, *, group: str 
             raise ValueError(f"Expected group=null with slabs, which split every volume, but got {group!r}.")
         parts, has_test = _parts_by_slab(dataset, split, reach=reach), split.test is not None
     else:
-        parts = _parts_by_group(dataset, split, group=group)
-        has_test = "test" in parts.values()
+        by_volume = _parts_by_group(dataset, split, group=group)
+        parts = [[by_volume.get(number)] * volume.grid.num_slices for number, volume in enumerate(dataset.volumes)]
+        has_test = "test" in by_volume.values()
 
     def part(name: Part) -> VolumeSlices:
-        return dataset.only(lambda entry: parts[entry] == name)
+        return dataset.only(lambda entry: parts[entry.volume][entry.index] == name)
 
     return DataSplits(train=part("train"), val=part("val"), test=part("test") if has_test else None)
 
 
-def _parts_by_group(dataset: VolumeSlices, split: GroupRule, *, group: str | None) -> dict[SliceEntry, Part | None]:
+def _parts_by_group(dataset: VolumeSlices, split: GroupRule, *, group: str | None) -> dict[int, Part]:
+    """The part of each volume that holds an object."""
     used = sorted({entry.volume for entry in dataset.entries})
     groups = {number: dataset.volumes[number].group_by(group) for number in used}
     parts = split.assign(list(groups.values()))
     by_volume = {number: parts[name] for number, name in groups.items()}
     refuse_twins((dataset.volumes[number], part) for number, part in by_volume.items())
-    return {entry: by_volume[entry.volume] for entry in dataset.entries}
+    return by_volume
 
 
 def refuse_twins(volumes: Iterable[tuple[LabelledVolume, Part]]) -> None:
@@ -131,7 +133,8 @@ def refuse_twins(volumes: Iterable[tuple[LabelledVolume, Part]]) -> None:
                 )
 
 
-def _parts_by_slab(dataset: VolumeSlices, split: SlabSplit, *, reach: int) -> dict[SliceEntry, Part | None]:
+def _parts_by_slab(dataset: VolumeSlices, split: SlabSplit, *, reach: int) -> list[list[Part | None]]:
+    """The part of each slice of each volume."""
     grids = [volume.grid for volume in dataset.volumes]
     for grid in grids:
         if reach and split.gap_mm < reach * grid.slice_distance_mm - 1e-6:
@@ -139,5 +142,4 @@ def _parts_by_slab(dataset: VolumeSlices, split: SlabSplit, *, reach: int) -> di
                 f"Expected gap_mm of at least {reach * grid.slice_distance_mm:g} for {grid.path}, so that the "
                 f"neighbours of training slices lie in no held-out slab, but got {split.gap_mm}."
             )
-    parts = [split.assign(grid.num_slices, slice_distance_mm=grid.slice_distance_mm) for grid in grids]
-    return {entry: parts[entry.volume][entry.index] for entry in dataset.entries}
+    return [split.assign(grid.num_slices, slice_distance_mm=grid.slice_distance_mm) for grid in grids]

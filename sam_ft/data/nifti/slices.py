@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self
 
 import numpy as np
@@ -21,7 +21,7 @@ from sam_ft.data.nifti.object_table import masks_in, table_of
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.transforms import rescale, window
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
 
@@ -95,6 +95,10 @@ class VolumeSlices:
         return len(self.entries)
 
     def __getitem__(self, index: int) -> Sample:
+        return replace(self.without_image(index), image=self.picture(self.entries[index]))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image in place of its own, which is not read."""
         entry = self.entries[index]
         volume = self.volumes[entry.volume]
         grid = volume.grid
@@ -103,7 +107,7 @@ class VolumeSlices:
             grid=grid, rule=self.objects, table=self._tables[entry.volume], cache=self.cache,
         )  # fmt: skip
         return Sample(
-            image=self.picture(entry),
+            image=blank_image(*grid.picture_size),
             masks=torch.from_numpy(masks),
             class_names=class_names,
             name=self.name_of(entry),
@@ -119,6 +123,12 @@ class VolumeSlices:
         """The classes that the rule names, in its order; None where the label values are the classes."""
         return None if self.objects.classes is None else tuple(self.objects.classes)
 
+    @property
+    def class_values(self) -> dict[str, tuple[int, ...]]:
+        """Class -> its label values; where the rule names none, a class for each value that any volume holds."""
+        present = {value for table in self._tables for value in table.values}
+        return self.objects.values_by_class(sorted(present))
+
     def name_of(self, entry: SliceEntry) -> str:
         """`Sample.name` of a slice, without reading it."""
         volume = self.volumes[entry.volume]
@@ -133,8 +143,9 @@ class VolumeSlices:
         return torch.from_numpy(picture)
 
     def only(self, keep: Callable[[SliceEntry], bool]) -> Self:
-        """The same data set with fewer slices; volumes and decoded memory are shared."""
-        return self._changed(entries=tuple(entry for entry in self.entries if keep(entry)))
+        """The same data set with fewer slices, and fewer for `with_empty`; volumes and decoded memory are shared."""
+        entries, empty = (tuple(filter(keep, these)) for these in (self.entries, self._empty))
+        return self._changed(entries=entries, _empty=empty)
 
     def cropped(self) -> Self:
         """The same slices without the empty margin: the rectangle that holds the foreground of the whole volume.
@@ -166,7 +177,7 @@ class VolumeSlices:
         Raises:
             ValueError: A share that is not from 0 to 1.
         """
-        return self._changed(entries=tuple(sorted((*self.entries, *share_of_empty(self._empty, share, seed=seed)))))
+        return self._changed(entries=tuple(sorted({*self.entries, *share_of_empty(self._empty, share, seed=seed)})))
 
     def _changed(self, **attributes: object) -> Self:
         other = copy.copy(self)
@@ -214,7 +225,7 @@ class VolumeSlices:
                 f"Expected at least one object in {num_slices} slices of {len(self.volumes)} volumes (the first label "
                 f"is {self.volumes[0].label.path}), but none remains; label values found: {listed}; {self.objects}."
             )
-        for name, values in self.objects.values_by_class(sorted(present)).items():
+        for name, values in self.class_values.items():
             if present.isdisjoint(values):
                 _logger.warning("Class %r (%s) occurs in no label.", name, ", ".join(map(str, values)))
         used = {entry.volume for entry in self.entries}

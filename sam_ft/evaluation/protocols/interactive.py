@@ -4,14 +4,26 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from sam_ft.evaluation.measuring import cases_to_show, measure
-from sam_ft.evaluation.page import evaluation_page
+from sam_ft.evaluation.extremes import ask_extremes_again
+from sam_ft.evaluation.measuring import Measurement, cases_to_show, measure_interactively, picture_row
+from sam_ft.evaluation.page import MEASURED, evaluation_page
 from sam_ft.evaluation.protocols.request import Outcome, Request
-from sam_ft.evaluation.report import write_page
+from sam_ft.evaluation.questions import Questions
+from sam_ft.evaluation.records_file import NAMES, RecordsFormat, read_records, records_path
+from sam_ft.evaluation.report import PictureRow, write_page
+from sam_ft.evaluation.summary_tables import summary_tables
+from sam_ft.evaluation.tables import write_tables
+from sam_ft.evaluation.users import FirstClick, RecordedUser, SimulatedUser, User
 
 _logger = logging.getLogger("sam_ft.evaluate")
+
+FIRST_CLICKS: dict[FirstClick, str] = {
+    "centre": "at the object's centre",
+    "random": "on a pixel of the object drawn by chance",
+    "centre_of_mass": "at the object's centre of mass",
+}
 
 
 @dataclass(frozen=True)
@@ -19,20 +31,68 @@ class InteractiveProtocol:
     """mIoU against clicks and with a box.
 
     Attributes:
-        clicks: After which numbers of clicks to measure.
+        clicks: See `Questions`, also for `box`, `box_clicks`, `mask` and `oracle`.
+        box: As there.
+        box_clicks: As there.
+        mask: As there.
+        oracle: As there.
+        first_click: See `SimulatedUser`, also for `seed`.
+        seed: As there.
+        clicks_from: Records of another evaluation, or its folder, whose clicks are repeated; None: own clicks.
+        records: In which format the records are written.
+
+    Raises:
+        ValueError: What `Questions` and `SimulatedUser` raise, an unknown format, or `clicks_from` that cannot be read.
     """
 
     clicks: Sequence[int] = (1, 3, 5)
+    box: bool = True
+    box_clicks: Sequence[int] = ()
+    mask: bool = False
+    oracle: bool = True
+    first_click: FirstClick = "centre"
+    seed: int = 0
+    clicks_from: str | None = None
+    records: RecordsFormat = "csv"
+
+    def __post_init__(self) -> None:
+        if self.records not in NAMES:
+            raise ValueError(f"Expected `records` to be one of {', '.join(NAMES)}, but got {self.records!r}.")
+        _ = self.questions, SimulatedUser(self.first_click, self.seed)
+        if self.clicks_from is not None:
+            records_path(self.clicks_from)
+
+    @property
+    def questions(self) -> Questions:
+        """What each object is asked for with."""
+        return Questions(self.clicks, self.box, self.box_clicks, self.mask, self.oracle)
+
+    def user(self) -> User:
+        """Who clicks."""
+        if self.clicks_from is None:
+            return SimulatedUser(self.first_click, self.seed)
+        return RecordedUser(read_records(self.clicks_from), source=self.clicks_from)
+
+    def in_words(self) -> str:
+        """How objects are asked for."""
+        if self.clicks_from is not None:
+            clicks = f"The clicks are those that {self.clicks_from} has recorded"
+        else:
+            first = FIRST_CLICKS[self.first_click]
+            clicks = f"The first click lies {first}, every later one at the centre of the largest error"
+        return f"Each object is asked for on its own. {clicks}; {MEASURED}"
 
     def __call__(self, request: Request) -> Outcome:
         """Ask for every object of every image."""
-        model, samples = request.model, request.samples
+        model, samples = request.prompted, request.samples
+        user = self.user()
         shown = cases_to_show(samples, request.pictures)
         with request.progress() as bar:
-            measurement = measure(
+            measurement = measure_interactively(
                 model,
                 samples,
-                clicks=self.clicks,
+                self.questions,
+                user=user,
                 shown=shown,
                 batch_size=request.batch_size,
                 num_workers=request.num_workers,
@@ -40,13 +100,31 @@ class InteractiveProtocol:
             )
         if foreign := sorted(set(measurement.by_class) - set(model.class_names)) if model.class_names else []:
             _logger.warning("The model does not know the classes %s, which count as not told.", ", ".join(foreign))
-        measurement.write(request.output)
+        measurement.write(request.output, records=self.records)
+        tables = write_tables(request.output, "summary", summary_tables(measurement))
         page = evaluation_page(
             measurement,
             title=request.title,
             subtitle=f"{len(samples)} images, {int(measurement.summary['num_masks'])} masks",
             shown=shown,
             command=request.command,
+            extremes=self.extremes(request, measurement, user),
+            lead=self.in_words(),
         )
         write_page(request.output / "index.html", page)
-        return Outcome(measurement.summary, written=("records.csv",))
+        intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
+        return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
+
+    def extremes(self, request: Request, measurement: Measurement, user: User) -> list[PictureRow]:
+        """The worst, median and best answers as pictures, a third as many of each as there are other pictures."""
+        count = -(-request.pictures // 3)
+        if not count:
+            return []
+        chosen, again = ask_extremes_again(
+            request.prompted, request.samples, measurement, questions=self.questions, user=user, count=count
+        )
+        rows = [
+            (each.word, picture_row(each.case, {"prediction": again}, prompt=each.prompt, num_clicks=each.num_clicks))
+            for each in chosen
+        ]
+        return [replace(row, title=f"{word}: {row.title}") for word, row in rows]

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
 from tqdm import tqdm
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.splits import SampleDataset
 from sam_ft.models.sam.model import Sam
+from sam_ft.models.unet import UNet
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class Request:
         pictures: Cases shown on the page.
     """
 
-    model: Sam
+    model: AnyModel
     samples: SampleDataset
     output: Path
     title: str
@@ -35,6 +38,19 @@ class Request:
     batch_size: int = 4
     num_workers: int = 0
     pictures: int = 6
+
+    @property
+    def prompted(self) -> Sam:
+        """The model, if it takes prompts.
+
+        Raises:
+            ValueError: It does not.
+        """
+        if isinstance(self.model, UNet):
+            raise ValueError(
+                "Expected a model that takes prompts for this protocol, but got a U-Net: protocol=semantic."
+            )
+        return self.model
 
     def progress(self) -> tqdm:
         """A bar over the images."""
@@ -48,10 +64,12 @@ class Outcome:
     Attributes:
         summary: The headline numbers, as they are printed.
         written: Names of the files in the output folder besides `summary.json` and `index.html`.
+        intervals: From numbers of the summary to the ends of their 95 % intervals, for those that have one.
     """
 
     summary: dict[str, float]
     written: tuple[str, ...]
+    intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 class EvaluationProtocol(Protocol):

@@ -12,6 +12,7 @@ from sam_ft.lightning.memory.estimate import Setup, StepMemory, estimate
 from sam_ft.lightning.memory.room import room_on
 from sam_ft.models.adapt.choices import ADAPT
 from sam_ft.models.adapt.lora import has_lora
+from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.presets import InteractivePreset
 
 _USABLE = {"cuda": 0.9, "cpu": 0.7}
@@ -132,4 +133,7 @@ def _with(setup: Setup, part: str, **changes: object) -> Setup:
 
 
 def _trains_whole_encoder(setup: Setup) -> bool:
-    return not has_lora(setup.model) and all(p.requires_grad for p in setup.model.image_encoder.parameters())
+    """Whether a part of a SAM could learn instead."""
+    if not isinstance(setup.model, Sam) or has_lora(setup.model):
+        return False
+    return all(parameter.requires_grad for parameter in setup.model.image_encoder.parameters())

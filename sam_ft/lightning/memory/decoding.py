@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.memory.watch import MemoryWatch
 from sam_ft.lightning.semantic_fitting import SemanticRecipe
@@ -58,7 +59,7 @@ def imagined_rounds(
     return Imagined(torch.stack(losses).mean(), not_run)
 
 
-def imagined_pixels(recipe: SemanticRecipe, model: Sam, embedding: ImageEmbedding) -> Imagined:
+def imagined_pixels(recipe: SemanticRecipe, model: AnyModel, embedding: ImageEmbedding) -> Imagined:
     """The loss of the classes of all pixels."""
     labels = torch.zeros(
         len(embedding.features), model.image_size, model.image_size, dtype=torch.int64, device=embedding.features.device

@@ -10,11 +10,13 @@ import copy
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.embedding_cache.encoding import row_shapes
 from sam_ft.lightning.fitting import Recipe
 from sam_ft.lightning.memory.decoding import imagined_pixels, imagined_rounds
@@ -52,10 +54,10 @@ class Setup:
         device: where.
         num_batches: of which a step is made.
         num_processes: that share the memory of a CPU.
-        change: what would be done to the model before; done to a copy.
+        change: what would be done to a SAM before; done to a copy.
     """
 
-    model: Sam
+    model: AnyModel
     recipe: Recipe | SemanticRecipe
     precision: str = "32-true"
     device: torch.device = torch.device("cpu")
@@ -73,7 +75,7 @@ def estimate(setup: Setup) -> StepMemory:
     kernels take inside one operation, and copies of the gradients that several devices exchange.
     """
     model = without_content(setup.model, "meta")
-    if setup.change is not None:
+    if setup.change is not None and isinstance(model, Sam):
         setup.change(model)
         _let_heads_learn(model)
     setup.recipe.memory.set_on(model)
@@ -93,7 +95,7 @@ def estimate(setup: Setup) -> StepMemory:
     )
 
 
-def without_content(model: Sam, device: torch.device | str) -> Sam:
+def without_content(model: AnyModel, device: torch.device | str) -> AnyModel:
     """A copy of a model with other tensors in place of its weights, which are not read."""
     copies: dict[int, Tensor] = {}
     for tensor in (*model.parameters(), *model.buffers()):
@@ -113,7 +115,7 @@ def _let_heads_learn(model: Sam) -> None:
 class _Step:
     """One imagined training step; `phases` are those in which its memory may be at its peak, without the weights."""
 
-    def __init__(self, setup: Setup, model: Sam, watch: MemoryWatch) -> None:
+    def __init__(self, setup: Setup, model: AnyModel, watch: MemoryWatch) -> None:
         self.setup = setup
         self.model = model
         self.watch = watch
@@ -150,7 +152,7 @@ class _Step:
         batch, device = self.setup.recipe.loader.batch_size, self.setup.device
         features, *others = (
             torch.empty(batch, *shape, device=device).to(memory_format=torch.channels_last)
-            for shape in row_shapes(self.model)
+            for shape in row_shapes(cast(Sam, self.model))  # a U-Net has no cache
         )
         return ImageEmbedding(features=features, high_resolution=tuple(others))
 
@@ -162,7 +164,8 @@ class _Step:
             if embedding.features.requires_grad:  # its gradient is complete when that of all rounds is
                 embedding.features.register_hook(lambda _: self._end_phase(in_encoder=False))
             if isinstance(self.setup.recipe, Recipe):
-                done = imagined_rounds(self.setup.recipe, self.model, embedding, truth=truth, watch=self.watch)
+                sam = cast(Sam, self.model)  # nothing else takes prompts
+                done = imagined_rounds(self.setup.recipe, sam, embedding, truth=truth, watch=self.watch)
             else:
                 done = imagined_pixels(self.setup.recipe, self.model, embedding)
         self._not_run = done.not_run

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from torch.utils.checkpoint import checkpoint
 
+from sam_ft.any_checkpoints import AnyModel
 from sam_ft.checks import expect_bool
-from sam_ft.models.sam.model import Sam
 from sam_ft.prompts.simulation import Decode
 from sam_ft.types import ImageEmbedding, MaskPrediction, Prompts
 
@@ -32,7 +32,7 @@ class MemorySettings:
         for name, value in vars(self).items():
             expect_bool(name, value)
 
-    def set_on(self, model: Sam) -> None:
+    def set_on(self, model: AnyModel) -> None:
         """Let the image encoder keep or compute again, in place."""
         model.image_encoder.checkpoint_blocks = self.checkpoint_blocks
 

@@ -10,7 +10,7 @@ from sam_ft.data.classes import class_names_of
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.nifti.objects import KINDS, ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
-from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.slices import NiftiSlices, VolumeSlices
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 
 
@@ -74,6 +74,20 @@ def test_a_share_of_the_slices_without_object_is_drawn_by_the_seed(nifti: Any) -
     for wrong in (-0.1, 1.5):
         with pytest.raises(ValueError, match="`empty`"):
             dataset.with_empty(wrong)
+
+
+def test_slices_without_object_stay_in_the_part_of_their_volume_or_slab(nifti: Any) -> None:
+    for case in "abc":
+        nifti.save_case(case, cube(first=2, last=5))
+    by_group = nifti_splits(*nifti.patterns, split=GroupSplit(val=["b"], test=["c"])).test
+    assert isinstance(by_group, VolumeSlices) and len(by_group) == 4
+    assert {(entry.volume, entry.index) for entry in by_group.with_empty(1.0).entries} == {(2, n) for n in range(8)}
+    slabs = SlabSplit(val=(0.0, 0.4), test=(0.5, 1.0), gap_mm=0)
+    by_slab = nifti_splits(*nifti.patterns, split=slabs, empty=1.0).test
+    assert isinstance(by_slab, VolumeSlices)
+    everything = by_slab.with_empty(1.0).entries
+    assert by_slab.entries == everything  # what is there already does not come twice
+    assert {entry.index for entry in everything} == {4, 5, 6, 7}
 
 
 def test_a_slice_whose_objects_are_too_small_is_not_taken_for_an_empty_one(nifti: Any) -> None:

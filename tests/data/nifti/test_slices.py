@@ -37,6 +37,29 @@ def test_only_slices_with_an_object_are_samples(nifti: Any) -> None:
     assert sample.masks.sum() == 36 and sample.pixel_mm == (1.0, 1.0)
 
 
+def test_a_sample_without_its_image_reads_none_and_is_else_the_same(
+    nifti: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nifti.save_case("a", cube())
+    dataset = NiftiSlices(*nifti.patterns)
+    whole = dataset[1]
+    monkeypatch.setattr(NiftiSlices, "picture", lambda *_: pytest.fail("it reads the image"))
+    blank = dataset.without_image(1)
+    assert torch.equal(blank.masks, whole.masks) and not blank.image.any()
+    assert (blank.name, blank.class_names, blank.image.shape) == (whole.name, whole.class_names, whole.image.shape)
+
+
+def test_classes_and_spacings_are_known_without_a_look_at_samples(nifti: Any) -> None:
+    nifti.save("a/image.nii.gz", cube().astype(np.int16), nifti.affine("RAS", spacing_mm=(1.5, 0.5, 2.0)))
+    nifti.save("a/label.nii.gz", 3 * cube(), nifti.affine("RAS", spacing_mm=(1.5, 0.5, 2.0)))
+    dataset = NiftiSlices(*nifti.patterns)
+    assert dataset.class_values == {"label_3": (3,)}
+    assert dataset.volumes[0].grid.planes_mm == (2.0, 0.5, 1.5)
+    named = NiftiSlices(*nifti.patterns, objects=ObjectRule(classes={"liver": 3, "all": [3, 4]}), axis="sagittal")
+    assert named.class_values == {"liver": (3,), "all": (3, 4)}
+    assert named.volumes[0].grid.planes_mm == (1.5, 2.0, 0.5)
+
+
 def test_image_and_mask_of_a_sample_show_the_same_voxels(nifti: Any) -> None:
     label = np.random.default_rng(0).random((12, 10, 8)) > 0.7
     affine = nifti.affine("PIR", spacing_mm=(1.5, 1.5, 1.5))

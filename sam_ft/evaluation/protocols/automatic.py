@@ -1,0 +1,90 @@
+"""Masks of everything, matched to the truth; see `sam_ft.evaluation.automatic`."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+from sam_ft.checks import quoted
+from sam_ft.data.collation import whole_batches
+from sam_ft.data.json_files import read_json_object
+from sam_ft.evaluation.automatic import measure_automatic
+from sam_ft.evaluation.automatic_image import GeneratorSettings
+from sam_ft.evaluation.automatic_page import automatic_page
+from sam_ft.evaluation.measuring import spread_evenly
+from sam_ft.evaluation.protocols.request import Outcome, Request
+from sam_ft.evaluation.report import write_page
+
+_logger = logging.getLogger("sam_ft.evaluate")
+
+
+@dataclass(frozen=True)
+class AutomaticProtocol:
+    """AR of the proposals; mSA, AP and PQ of the masks that the generator keeps.
+
+    Attributes:
+        points_per_side: Points along each side of an image.
+        pred_iou_thresh: None: that of `thresholds_file`, or without one segment_anything's; so the other two.
+        stability_score_thresh: Of the stability score.
+        box_nms_thresh: The IoU of two boxes above which the worse mask goes.
+        thresholds_file: The `thresholds.json` of a training or an evaluation.
+    """
+
+    points_per_side: int = 32
+    pred_iou_thresh: float | None = None
+    stability_score_thresh: float | None = None
+    box_nms_thresh: float | None = None
+    thresholds_file: str | None = None
+
+    def __call__(self, request: Request) -> Outcome:
+        """Let the model find what it can in every image."""
+        model, samples, settings = request.prompted, request.samples, self.settings()
+        if model.pixel_class_names:
+            raise ValueError("Expected a model that is prompted for protocol=automatic, but got one of task=semantic.")
+        shown = [samples[index] for index in spread_evenly(request.pictures, len(samples))]
+        batches = whole_batches(
+            samples, image_size=model.image_size, batch_size=request.batch_size, num_workers=request.num_workers
+        )
+        with request.progress() as bar:
+            measurement = measure_automatic(
+                model, batches, settings=settings, shown=[sample.name for sample in shown], on_batch=bar.update
+            )
+        if not measurement.filtered.selected:
+            _logger.warning(
+                "The thresholds leave none of %d masks; fit them to the model: thresholds=50 part=val writes "
+                "thresholds.json for protocol.thresholds_file.",
+                measurement.filtered.proposals,
+            )
+        measurement.write(request.output)
+        page = automatic_page(measurement, title=request.title, samples=shown, command=request.command)
+        write_page(request.output / "index.html", page)
+        return Outcome(measurement.summary, written=("objects.csv",))
+
+    def settings(self) -> GeneratorSettings:
+        """Each threshold as it is given, else that of the file, else segment_anything's.
+
+        Raises:
+            ValueError: a threshold is no number of 0 or more, or the file is missing or holds something else.
+        """
+        of_file = {} if self.thresholds_file is None else read_thresholds(self.thresholds_file)
+        given = {name: getattr(self, name) for name in _THRESHOLDS}
+        chosen = {**of_file, **{name: value for name, value in given.items() if value is not None}}
+        return GeneratorSettings(points_per_side=self.points_per_side, **chosen)
+
+
+_THRESHOLDS = ("pred_iou_thresh", "stability_score_thresh", "box_nms_thresh")
+
+
+def read_thresholds(path: str | Path) -> dict[str, float]:
+    """The three thresholds in a `thresholds.json`.
+
+    Raises:
+        ValueError: the file is missing, no JSON, or lacks one of them.
+    """
+    content = read_json_object(Path(path))
+    for name in _THRESHOLDS:
+        value = content.get(name)
+        if not isinstance(value, (int, float)) or isinstance(value, bool):
+            raise ValueError(f"Expected a number for {name} in {path}, but got {quoted(value)}.")
+    return {name: float(content[name]) for name in _THRESHOLDS}

@@ -1,0 +1,87 @@
+"""Objects that a model of pixels finds without prompts; see `sam_ft.evaluation.instances`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sam_ft.data.boundaries import BoundarySamples
+from sam_ft.evaluation.instances import InstanceMeasurement, measure_instances
+from sam_ft.evaluation.measuring import spread_evenly
+from sam_ft.evaluation.page import versions
+from sam_ft.evaluation.protocols.request import Outcome, Request
+from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, write_page
+from sam_ft.pictures import outlined
+from sam_ft.types import Sample
+
+PROTOCOL = (
+    "The model tells interior, boundary and background of each pixel, without prompts. A connected piece of interior "
+    "is an object, grown back by the boundary around it. IoU: of each true object with the found one that covers it "
+    "best, a mean over objects. mSA: matched one to one, TP / (TP + FP + FN) at IoU 0.50, 0.55, ..., 0.95, a mean over "
+    "images."
+)
+
+
+@dataclass(frozen=True)
+class InstancesProtocol:
+    """IoU of the best object and mSA, of a model after data=boundaries."""
+
+    def __call__(self, request: Request) -> Outcome:
+        """Find and match the objects of every image."""
+        samples = request.samples
+        if not isinstance(samples, BoundarySamples):
+            raise ValueError(
+                "Expected a data set of data=boundaries for protocol=instances, such as that of the model's training, "
+                "but got another one."
+            )
+        shown = {samples.objects[index].name for index in spread_evenly(request.pictures, len(samples))}
+        rows: list[PictureRow] = []
+
+        def keep(sample: Sample, labels: np.ndarray) -> None:
+            if sample.name in shown:
+                rows.append(_row(sample, labels))
+
+        with request.progress() as bar:
+            measurement = measure_instances(
+                request.model,
+                samples,
+                batch_size=request.batch_size,
+                num_workers=request.num_workers,
+                on_images=bar.update,
+                on_labels=keep,
+            )
+        measurement.write(request.output)
+        write_page(request.output / "index.html", _page(measurement, request, rows))
+        return Outcome(measurement.summary, written=("objects.csv",))
+
+
+def _page(measurement: InstanceMeasurement, request: Request, rows: list[PictureRow]) -> Page:
+    summary, intervals = measurement.summary, measurement.intervals
+    cards = [
+        Card(label=title, value=f"{summary[name]:.3f}", detail="95 %: {:.3f} to {:.3f}".format(*intervals[name]))
+        for name, title in (("best_iou", "IoU of the best object"), ("msa", "mSA"))
+    ]
+    counts = [(name, f"{summary[key]:,.0f}") for name, key in (("true", "num_objects"), ("found", "num_found"))]
+    return Page(
+        title=request.title,
+        subtitle=f"{summary['num_images']:,.0f} images, {summary['num_objects']:,.0f} objects",
+        cards=cards,
+        sections=[
+            Section("Results", [Facts([(f"objects {name}", count) for name, count in counts])], lead=PROTOCOL),
+            Section("Pictures", [Gallery(rows, has_key=False)], lead="Images spread evenly, not chosen by result."),
+            Section("How it was made", [Code(request.command), Facts(versions())]),
+        ],
+        footer="Made by sam-ft.",
+    )
+
+
+def _row(sample: Sample, labels: np.ndarray) -> PictureRow:
+    image, true = sample.image.numpy(), np.zeros(labels.shape, dtype=np.int32)
+    for number, mask in enumerate(sample.masks.numpy(), start=1):
+        true[mask] = number
+    pictures = [
+        Picture(outlined(image, drawn), alt=f"{caption} of {sample.name}", caption=caption)
+        for caption, drawn in (("true objects", true), ("found objects", labels))
+    ]
+    return PictureRow(title=sample.name, pictures=pictures)
