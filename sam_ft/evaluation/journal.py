@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +47,37 @@ class Journal:
             file.flush()
             os.fsync(file.fileno())
         self._length += len(text)
+
+
+@dataclass(frozen=True)
+class Journals:
+    """The journals of all processes that share an evaluation, in one folder.
+
+    Attributes:
+        folder: Where they are.
+        purpose: What is measured, as JSON has it.
+    """
+
+    folder: Path
+    purpose: Mapping[str, Any] = field(repr=False)
+
+    def finished(self) -> dict[int, list[MaskRecord]]:
+        """The records of each image that any process has finished, in the order of the images."""
+        merged: dict[int, list[MaskRecord]] = {}
+        for path in self.folder.glob("*.jsonl"):
+            merged |= Journal(path, self.purpose).finished
+        return dict(sorted(merged.items()))
+
+    def of_process(self, number: int) -> Journal:
+        """The one that a process writes."""
+        return Journal(self.folder / f"{number}.jsonl", self.purpose)
+
+    def remove(self) -> None:
+        """Take them away, once their records are written elsewhere."""
+        for path in self.folder.glob("*.jsonl"):
+            path.unlink()
+        with suppress(OSError):  # somebody else's files are there, or nothing is
+            self.folder.rmdir()
 
 
 def _whole_lines(path: Path) -> list[bytes]:
