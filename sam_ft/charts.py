@@ -338,6 +338,6 @@ def _style(axes: Axes, *, title: str, dark: bool) -> None:
         spine.set(visible=side == "bottom", color=grid)
 
 
-def _legend(axes: Axes, *, dark: bool, location: Literal["best", "lower right"]) -> None:
+def _legend(axes: Axes, *, dark: bool, location: Literal["best", "lower right", "center right"]) -> None:
     if axes.get_legend_handles_labels()[1]:
         axes.legend(loc=location, frameon=False, fontsize=8.5, labelcolor="#ECEEF1" if dark else "#16191D")

@@ -36,7 +36,7 @@ def rows() -> list[Row]:
     model = build_model("vit_b").eval()
     batch = collate([Prepare(SIDE)(picture_of_discs())])
     with torch.inference_mode():
-        embedded = replace(batch, embedding=model.encode_image(batch.images))
+        embedded = replace(batch, images=None, embedding=model.encode_image(batch.images))
     write_work(FOLDER, model, embedded)
     python = environment(NAME, PEER, beside_ours=True, pip_options=["--no-deps"])
     found = []
