@@ -18,6 +18,9 @@ from sam_ft.evaluation.records import MaskRecord
 from sam_ft.evaluation.users import User
 from sam_ft.types import Batch, PromptableModel
 
+Answers = dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]]
+"""As in `Measurement.answers`."""
+
 
 @dataclass(frozen=True)
 class Shard:
@@ -55,7 +58,7 @@ class Shard:
 class JournaledMeasurement:
     """What is to be measured of which model, and how.
 
-    Images are asked for in batches that depend on neither the number of processes nor on what was finished before, so
+    Images are asked for in batches that depend neither on the number of processes nor on what was finished before, so
     that these change no figure.
 
     Attributes:
@@ -78,7 +81,7 @@ class JournaledMeasurement:
 
     def go_on(
         self, shard: Shard, *, shown: Sequence[ShownCase] = (), on_images: Callable[[int], object] | None = None
-    ) -> dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]]:
+    ) -> Answers:
         """Ask for what is unfinished, a share of it alone, and write it down.
 
         Args:
@@ -94,12 +97,12 @@ class JournaledMeasurement:
             range(first, min(first + self.batch_size, len(self.samples)))
             for first in range(0, len(self.samples), self.batch_size)
         ]
-        unfinished = [batch for batch in batches if any(index not in finished for index in batch)]
-        mine = unfinished[shard.number - 1 :: shard.count]
+        share = batches[shard.number - 1 :: shard.count]  # whatever others have finished meanwhile
+        mine = [batch for batch in share if any(index not in finished for index in batch)]
         report = on_images or (lambda count: None)
-        report(len(self.samples) - sum(map(len, unfinished)))
+        report(sum(map(len, share)) - sum(map(len, mine)))
         wanted = {(case.sample.name, case.object_index) for case in shown}
-        answers: dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]] = {}
+        answers: Answers = {}
 
         def keep(record: MaskRecord, logits: Tensor) -> None:
             if (record.image, record.object_index) in wanted:
@@ -108,7 +111,7 @@ class JournaledMeasurement:
         self._ask(mine, writing=shard.number, report=report, keep=keep)
         return answers
 
-    def result(self, answers: dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]], shown: Sequence[ShownCase]) -> Measurement:
+    def result(self, answers: Answers, *, shown: Sequence[ShownCase]) -> Measurement:
         """Everything that was written down; shown objects without an answer are asked for again."""
         finished = self.journals.finished()
         answered = {key[:2] for key in answers}

@@ -68,9 +68,7 @@ def encoder_key(model: Sam, *, autocast: torch.dtype | None = None) -> str:
         ],
     }
     digest = _digest(architecture)
-    for name, tensor in sorted(encoder.state_dict().items()):
-        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().data)
+    add_weights(digest, encoder)
     return digest.hexdigest()
 
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from sam_ft.evaluation.extremes import ask_extremes_again
-from sam_ft.evaluation.measuring import Measurement, cases_to_show, measure_interactively, picture_row
+from sam_ft.evaluation.journal import Journals
+from sam_ft.evaluation.journaled import JournaledMeasurement, Shard
+from sam_ft.evaluation.measuring import Measurement, cases_to_show, picture_row
 from sam_ft.evaluation.page import MEASURED, evaluation_page
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.questions import Questions
@@ -86,18 +88,21 @@ class InteractiveProtocol:
         """Ask for every object of every image."""
         model, samples = request.prompted, request.samples
         user = self.user()
-        shown = cases_to_show(samples, request.pictures)
+        work = JournaledMeasurement(
+            model,
+            samples,
+            self.questions,
+            user=user,
+            journals=self.journals(request),
+            batch_size=request.batch_size,
+            num_workers=request.num_workers,
+        )
+        shown = [] if request.shard else cases_to_show(samples, request.pictures)
         with request.progress() as bar:
-            measurement = measure_interactively(
-                model,
-                samples,
-                self.questions,
-                user=user,
-                shown=shown,
-                batch_size=request.batch_size,
-                num_workers=request.num_workers,
-                on_batch=bar.update,
-            )
+            answers = work.go_on(request.shard or Shard(), shown=shown, on_images=bar.update)
+        if request.shard:
+            return Outcome({}, written=())
+        measurement = work.result(answers, shown=shown)
         if foreign := sorted(set(measurement.by_class) - set(model.class_names)) if model.class_names else []:
             _logger.warning("The model does not know the classes %s, which count as not told.", ", ".join(foreign))
         measurement.write(request.output, records=self.records)
@@ -112,8 +117,13 @@ class InteractiveProtocol:
             lead=self.in_words(),
         )
         write_page(request.output / "index.html", page)
+        work.journals.remove()
         intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
         return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
+
+    def journals(self, request: Request) -> Journals:
+        """What is finished, while not everything is."""
+        return Journals(request.output / "unfinished", {**request.about, "protocol": asdict(self)})
 
     def extremes(self, request: Request, measurement: Measurement, user: User) -> list[PictureRow]:
         """The worst, median and best answers as pictures, a third as many of each as there are other pictures."""

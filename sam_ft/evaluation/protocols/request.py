@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from tqdm import tqdm
 
 from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation.journaled import Shard
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.unet import UNet
 
@@ -28,6 +29,10 @@ class Request:
         batch_size: Images encoded at once.
         num_workers: Processes that read and prepare.
         pictures: Cases shown on the page.
+        about: What is measured, beyond the protocol, as JSON has it: unfinished work on something else is not gone on
+            with.
+        shard: The share of the images that is measured now and written down for the others, without a page; None: all
+            that is left, and then everything is written.
     """
 
     model: AnyModel
@@ -38,6 +43,8 @@ class Request:
     batch_size: int = 4
     num_workers: int = 0
     pictures: int = 6
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    shard: Shard | None = None
 
     @property
     def prompted(self) -> Sam:
