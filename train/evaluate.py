@@ -19,12 +19,15 @@ from sam_ft.cli import find_configs
 from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation import thresholds
+from sam_ft.evaluation.journaled import Shard
+from sam_ft.evaluation.processes import measure_in_processes
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import EvaluationProtocol, Request
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
 from sam_ft.lightning import program
 from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
+from sam_ft.models.fingerprint import weights_fingerprint
 from sam_ft.models.sam.model import Sam
 
 _logger = logging.getLogger("sam_ft.evaluate")
@@ -37,18 +40,23 @@ def evaluate(config: DictConfig) -> None:
     model.to("cuda" if torch.cuda.is_available() else "cpu")
     protocol = protocol_of(config, model, clicks=clicks)
     samples = part_of(config)
-    outcome = protocol(
-        Request(
-            model=model,
-            samples=samples,
-            output=output,
-            title=title_of(config),
-            command=shlex.join(["sam-ft", "evaluate", *sys.argv[1:]]),
-            batch_size=config.batch_size,
-            num_workers=config.num_workers,
-            pictures=config.pictures,
-        )
+    request = Request(
+        model=model,
+        samples=samples,
+        output=output,
+        title=title_of(config),
+        command=shlex.join(["sam-ft", "evaluate", *sys.argv[1:]]),
+        batch_size=config.batch_size,
+        num_workers=config.num_workers,
+        pictures=config.pictures,
+        about=about(config, model, samples),
+        shard=shard_of(config),
     )
+    if request.shard or config.processes > 1:
+        share_work(config, protocol, request)
+    if request.shard:
+        return
+    outcome = protocol(request)
     written = ["summary.json", "index.html", *outcome.written]
     fitted = None
     if isinstance(model, Sam):
@@ -60,6 +68,44 @@ def evaluate(config: DictConfig) -> None:
         _logger.info("%s", thresholds.describe(fitted))
         written.append("thresholds.json")
     _logger.info("Written to %s: %s", output, ", ".join(written))
+
+
+def share_work(config: DictConfig, protocol: EvaluationProtocol, request: Request) -> None:
+    """Do one share of the measuring, or let several processes do all of it; the results lie beside the output.
+
+    Raises:
+        ValueError: The protocol has no shares, or a process failed.
+    """
+    if not isinstance(protocol, InteractiveProtocol):
+        raise ValueError("Expected processes=1 and no `shard`, since only clicks and boxes are measured in shares.")
+    if request.shard:
+        protocol(request)
+        return
+    with request.progress() as bar:
+        measure_in_processes(
+            sys.argv[1:], config.processes, journals=protocol.journals(request), on_images=bar.update
+        )
+
+
+def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[str, object]:
+    """What an unfinished measurement must have been of for this one to go on with it."""
+    return {
+        "weights": weights_fingerprint(model),
+        "image_size": model.image_size,
+        "data": OmegaConf.to_container(data_of(config), resolve=True),
+        "part": config.part,
+        "num_images": len(samples),
+        "batch_size": config.batch_size,
+    }
+
+
+def shard_of(config: DictConfig) -> Shard | None:
+    """The share of this process, or None for everything.
+
+    Raises:
+        ValueError: There is no such share.
+    """
+    return None if config.shard is None else Shard.parsed(str(config.shard))
 
 
 def protocol_of(config: DictConfig, model: AnyModel, *, clicks: tuple[int, ...]) -> EvaluationProtocol:
@@ -93,15 +139,19 @@ def expect_usable(config: DictConfig) -> tuple[Path, tuple[int, ...]]:
     output = program.folder_to_write(config.output)
     if config.part not in program.PARTS:
         raise ValueError(f"Expected `part` to be one of {', '.join(program.PARTS)}, but got {config.part!r}.")
-    for name, least in {"batch_size": 1, "num_workers": 0, "pictures": 0, "thresholds": 0}.items():
+    for name, least in {"batch_size": 1, "num_workers": 0, "processes": 1, "pictures": 0, "thresholds": 0}.items():
         whole_number(config, name, least=least)
     return output, program.clicks_of(config)
 
 
 def part_of(config: DictConfig) -> SampleDataset:
-    """The samples to measure on: the given data set, or the one that the checkpoint was trained with."""
-    data = config.data if "data" in config else OmegaConf.create(program.config_of(config.checkpoint)["data"])
-    return program.part_of(data, config.part)
+    """The samples to measure on."""
+    return program.part_of(data_of(config), config.part)
+
+
+def data_of(config: DictConfig) -> DictConfig:
+    """The settings of the given data set, or of the one that the checkpoint was trained with."""
+    return config.data if "data" in config else OmegaConf.create(program.config_of(config.checkpoint)["data"])
 
 
 def main() -> None:

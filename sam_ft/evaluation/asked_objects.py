@@ -11,6 +11,7 @@ from torch import Tensor
 from sam_ft.evaluation.records import MaskRecord, PromptKind
 from sam_ft.masks.areas import mask_areas
 from sam_ft.masks.boxes import boxes_of_masks
+from sam_ft.metrics.boundary import boundary_iou
 from sam_ft.metrics.overlap import iou
 from sam_ft.transforms import Frame
 from sam_ft.types import ABSENT, MaskPrediction, Sample
@@ -84,11 +85,14 @@ class AskedObjects:
         is_first = (self.reached_after == 0) & (ious[:, None] >= torch.tensor(REACHED))  # (n, 2)
         return replace(self, ious=ious, reached_after=self.reached_after.masked_fill(is_first, num_clicks))
 
-    def answers(self, prompt: PromptKind, num_clicks: int) -> Iterator[tuple[MaskRecord, Tensor]]:
-        """A record and the logits `(H, W)` for each object."""
+    def answers(
+        self, prompt: PromptKind, num_clicks: int, *, boundary: bool = False
+    ) -> Iterator[tuple[MaskRecord, Tensor]]:
+        """A record and the logits `(H, W)` for each object; with the IoU of the boundaries if wanted."""
         ious = iou(self.logits > 0, self.targets) if self.ious is None else self.ious
         areas = mask_areas(self.targets).tolist()
         oracle_ious = [None] * len(areas) if self.oracle_iou is None else self.oracle_iou.tolist()
+        boundary_ious = boundary_iou(self.logits > 0, self.targets).tolist() if boundary else [None] * len(areas)
         for n, (object_iou, area_px) in enumerate(zip(ious.tolist(), areas, strict=True)):
             clicked = self.labels[n] != ABSENT
             to_85, to_90 = (count or None for count in self.reached_after[n].tolist())
@@ -109,6 +113,7 @@ class AskedObjects:
                 oracle_iou=oracle_ious[n],
                 clicks_to_85=to_85,
                 clicks_to_90=to_90,
+                boundary_iou=boundary_ious[n],
             )
             yield record, self.logits[n]
 

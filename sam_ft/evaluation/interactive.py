@@ -150,10 +150,10 @@ class _Conversation:
         boxed = self._ask(images, _prompts(images, with_box=True))
         if self.questions.box:
             for objects in boxed:
-                yield from objects.answers("box", 0)
+                yield from objects.answers("box", 0, boundary=self.questions.boundary)
         if self.questions.mask:
             for objects in self._ask(images, _prompts(boxed, with_points=False)):
-                yield from objects.answers("mask", 0)
+                yield from objects.answers("mask", 0, boundary=self.questions.boundary)
         yield from self.rounds(boxed, "box", self.questions.box_clicks)
 
     def rounds(
@@ -168,7 +168,7 @@ class _Conversation:
                 images = [objects.with_reached(num_clicks) for objects in images]
             if num_clicks in counts:
                 for objects in images:
-                    yield from objects.answers(prompt, num_clicks)
+                    yield from objects.answers(prompt, num_clicks, boundary=self.questions.boundary)
 
     def _ask(self, images: list[AskedObjects], prompts: Prompts) -> list[AskedObjects]:
         """One decoder call for all objects of all images; a first prompt has three answers, a later one has one."""

@@ -19,6 +19,7 @@ class Questions:
         mask: Whether to record the answer to a mask alone: the low-resolution logits of the answer to the box are fed
             back, without box or click. One mask is asked for, since nothing is ambiguous any more.
         oracle: Whether to measure, where three masks are given, the best of them too.
+        boundary: Whether to measure the IoU of the boundaries too (`sam_ft.metrics.boundary`).
 
     Raises:
         ValueError: Nothing is asked for, a number of clicks is no whole number from 1, or a switch is neither true nor
@@ -30,9 +31,10 @@ class Questions:
     box_clicks: Sequence[int] = ()
     mask: bool = False
     oracle: bool = True
+    boundary: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("box", "mask", "oracle"):
+        for name in ("box", "mask", "oracle", "boundary"):
             expect_bool(name, getattr(self, name))
         for name in ("clicks", "box_clicks"):
             counts = getattr(self, name)

@@ -12,6 +12,8 @@ from sam_ft.files import write_json
 PromptKind = Literal["click", "box", "mask"]
 ORACLE = "_oracle"
 """How the names of figures end that take the best of three masks and not the most confident."""
+BOUNDARY = "mbiou@"
+"""How the names of figures begin that are the mean IoU of boundaries."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class MaskRecord:
     oracle_iou: float | None = None  # of the best of the masks, where the model gave several
     clicks_to_85: int | None = None  # after how many clicks the IoU was 0.85 first; None: not up to this round
     clicks_to_90: int | None = None  # the same for 0.90
+    boundary_iou: float | None = None  # of the boundaries alone, where it was measured
 
 
 @dataclass(frozen=True)
@@ -75,23 +78,30 @@ def prompt_words(key: str) -> str:
 
 
 def figures(records: Sequence[MaskRecord]) -> dict[str, Figure]:
-    """What the means of `summarise` are over: `miou@1`, `miou@box`, then `miou@1_oracle`, then `class_accuracy@1`."""
-    found: dict[str, dict[str, Figure]] = {"miou": {}, "oracle": {}, "class": {}}
+    """What the means of `summarise` are over.
+
+    Returns:
+        `miou@1`, `miou@box`, then `miou@1_oracle`, then `mbiou@1` (boundaries), then `class_accuracy@1`.
+    """
+    found: dict[str, dict[str, Figure]] = {"miou": {}, "oracle": {}, "boundary": {}, "class": {}}
     for record in sorted(records, key=prompt_order):
         key = prompt_key(record)
         found["miou"].setdefault(f"miou@{key}", Figure()).add(record, record.iou)
         if record.oracle_iou is not None:
             found["oracle"].setdefault(f"miou@{key}{ORACLE}", Figure()).add(record, record.oracle_iou)
+        if record.boundary_iou is not None:
+            found["boundary"].setdefault(f"{BOUNDARY}{key}", Figure()).add(record, record.boundary_iou)
         if record.predicted_class is not None:
             is_told = record.predicted_class == record.class_name
             found["class"].setdefault(f"class_accuracy@{key}", Figure()).add(record, is_told)
-    return found["miou"] | found["oracle"] | found["class"]
+    return found["miou"] | found["oracle"] | found["boundary"] | found["class"]
 
 
 def summarise(records: Sequence[MaskRecord]) -> dict[str, float]:
     """The mean IoU over masks: `miou@1`, `miou@3`, ... by number of clicks, `miou@box`, and `num_masks`, `num_images`.
 
-    Where the best of three masks was measured too, `miou@1_oracle` and `miou@box_oracle`. Of a model that knows classes
+    Where the best of three masks was measured too, `miou@1_oracle` and `miou@box_oracle`; where boundaries were,
+    `mbiou@1`, ... Of a model that knows classes
     `class_accuracy@1`, ...: the share of the masks whose class it has told.
 
     Raises:

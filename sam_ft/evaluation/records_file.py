@@ -16,7 +16,7 @@ RecordsFormat = Literal["csv", "parquet"]
 NAMES = {"csv": "records.csv", "parquet": "records.parquet"}
 """What the file is called in the folder of an evaluation."""
 
-_OPTIONAL = ("set_name", "oracle_iou", "clicks_to_85", "clicks_to_90")
+_OPTIONAL = ("set_name", "oracle_iou", "clicks_to_85", "clicks_to_90", "boundary_iou")
 """Columns that a CSV file lacks where no record has anything in them."""
 _NUMBERS: dict[str, Callable[[str], Any]] = {
     "object_index": int,
@@ -27,6 +27,7 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
     "oracle_iou": float,
     "clicks_to_85": int,
     "clicks_to_90": int,
+    "boundary_iou": float,
 }
 
 

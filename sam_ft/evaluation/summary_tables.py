@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from sam_ft.evaluation.measuring import Measurement
-from sam_ft.evaluation.records import ORACLE, mean_over, miou_keys, summarise
+from sam_ft.evaluation.records import BOUNDARY, ORACLE, mean_over, miou_keys, summarise
 from sam_ft.evaluation.report import Table, class_accuracy_table, class_table, figure_words, measured_on
 from sam_ft.evaluation.sizes import records_by_size
 from sam_ft.metrics.bootstrap import Interval
@@ -26,19 +26,25 @@ def summary_tables(measurement: Measurement) -> list[Table]:
 
 
 def results_table(summary: Mapping[str, float], intervals: Mapping[str, Interval]) -> Table:
-    """One row per prompt: the mean IoU, and where it was measured that of the best of three masks.
+    """One row per prompt: the mean IoU, and where they were measured that of the best of three masks and of boundaries.
 
     Args:
         summary: what `summarise` returns.
         intervals: of its figures, as far as there are any.
     """
     keys = miou_keys(summary)
-    has_oracle = any(f"{key}{ORACLE}" in summary for key in keys)
-    shown = [(key, f"{key}{ORACLE}") if has_oracle else (key,) for key in keys]
-    rows = [[figure_words(row[0]), *(_with_interval(key, summary, intervals) for key in row)] for row in shown]
+    columns = {
+        "mIoU": keys,
+        "best of three masks": [f"{key}{ORACLE}" for key in keys],
+        "mean boundary IoU": [key.replace("miou@", BOUNDARY) for key in keys],
+    }
+    columns = {name: own for name, own in columns.items() if any(key in summary for key in own)}
+    rows = [
+        [figure_words(key), *(_with_interval(own[place], summary, intervals) for own in columns.values())]
+        for place, key in enumerate(keys)
+    ]
     brackets = " In brackets the 95 % interval, from drawing whole images." if intervals else ""
-    columns = ["prompt", "mIoU", *(["best of three masks"] if has_oracle else [])]
-    return Table(columns=columns, rows=rows, caption=measured_on({"": summary}) + brackets)
+    return Table(columns=["prompt", *columns], rows=rows, caption=measured_on({"": summary}) + brackets)
 
 
 def clicks_table(summary: Mapping[str, float], intervals: Mapping[str, Interval]) -> Table:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
@@ -144,6 +145,60 @@ def test_one_model_is_asked_with_the_clicks_of_another_and_compared(sam_ft: Prog
     assert other.code == 0 and "The clicks differ" in other.out
     nothing = sam_ft("compare", "a", "again/records.csv")
     assert "+0.000" not in nothing.out and "no clear difference" in nothing.out
+
+
+MANY = ["data=synthetic", "data.num_train=1", "data.num_val=7", "data.num_test=0", "data.image_size=64", "part=val"]
+SHORT = ["checkpoint=run/best.ckpt", "clicks=[1,2]", "pictures=2", "batch_size=2", *MANY]
+
+
+def without_command(page: Path) -> str:
+    return re.sub(r"sam-ft evaluate [^<]*", "", page.read_text())
+
+
+def test_two_processes_give_the_same_figures_records_and_page_as_one(
+    sam_ft: Program, run: Path, tmp_path: Path
+) -> None:
+    for name, given in (("one", ["processes=1"]), ("two", ["processes=2"])):
+        done = sam_ft("evaluate", *SHORT, f"output={name}", *given)
+        assert done.code == 0, done.err
+        assert "7/7" in done.err
+    one, two = tmp_path / "one", tmp_path / "two"
+    assert {path.name for path in one.iterdir()} == {path.name for path in two.iterdir()}
+    assert json.loads((one / "summary.json").read_text()) == json.loads((two / "summary.json").read_text())
+    assert read_records(one) == read_records(two)
+    assert without_command(one / "index.html") == without_command(two / "index.html")
+
+
+def test_shares_are_measured_in_any_order_and_then_put_together(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    for share in ("3/3", "1/3", "2/3"):
+        done = sam_ft("evaluate", *SHORT, "output=shares", f"shard={share}")
+        assert done.code == 0, done.err
+        assert [path.name for path in (tmp_path / "shares").iterdir()] == ["unfinished"]
+    whole = sam_ft("evaluate", *SHORT, "output=shares")
+    assert whole.code == 0 and not (tmp_path / "shares" / "unfinished").exists()
+    assert sam_ft("evaluate", *SHORT, "output=alone").code == 0
+    assert read_records(tmp_path / "shares") == read_records(tmp_path / "alone")
+
+
+def test_what_goes_wrong_in_a_process_is_said_in_one_line(sam_ft: Program, run: Path, tmp_path: Path) -> None:
+    (tmp_path / "eval" / "unfinished").mkdir(parents=True)
+    (tmp_path / "eval" / "unfinished" / "1.jsonl").mkdir()
+    err = sam_ft("evaluate", *SHORT, "output=eval", "processes=2").err.splitlines()[-1]
+    assert err.startswith("sam-ft: Expected all 2 processes to finish, but number 1 ended") and "1.jsonl" in err
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        (["processes=0"], "Expected `processes` to be"),
+        (["shard=3/2"], "such as 1/4"),
+        (["processes=2", "protocol=automatic"], "only clicks and boxes are measured in shares"),
+        (["shard=1/2", "protocol=automatic"], "only clicks and boxes are measured in shares"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused(sam_ft: Program, run: Path, given: list[str], reason: str) -> None:
+    common = ["checkpoint=run/best.ckpt", "output=eval", "part=val", *MANY]
+    assert reason in one_line(sam_ft("evaluate", *common, *given))
 
 
 def test_evaluations_that_cannot_be_compared_are_refused_in_one_line(sam_ft: Program, tmp_path: Path) -> None:

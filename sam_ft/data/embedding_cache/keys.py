@@ -17,6 +17,7 @@ from sam_ft.data.augment import AlbumentationsPipeline
 from sam_ft.data.collation import Prepare
 from sam_ft.masks.areas import mask_areas
 from sam_ft.masks.boxes import boxes_of_masks
+from sam_ft.models.fingerprint import add_weights
 from sam_ft.models.sam.image_encoder import WindowedBlock, blocks_of
 from sam_ft.models.sam.model import Sam
 from sam_ft.types import Sample

@@ -33,11 +33,12 @@ class InteractiveProtocol:
     """mIoU against clicks and with a box.
 
     Attributes:
-        clicks: See `Questions`, also for `box`, `box_clicks`, `mask` and `oracle`.
+        clicks: See `Questions`, also for `box`, `box_clicks`, `mask`, `oracle` and `boundary`.
         box: As there.
         box_clicks: As there.
         mask: As there.
         oracle: As there.
+        boundary: As there.
         first_click: See `SimulatedUser`, also for `seed`.
         seed: As there.
         clicks_from: Records of another evaluation, or its folder, whose clicks are repeated; None: own clicks.
@@ -52,6 +53,7 @@ class InteractiveProtocol:
     box_clicks: Sequence[int] = ()
     mask: bool = False
     oracle: bool = True
+    boundary: bool = False
     first_click: FirstClick = "centre"
     seed: int = 0
     clicks_from: str | None = None
@@ -67,7 +69,7 @@ class InteractiveProtocol:
     @property
     def questions(self) -> Questions:
         """What each object is asked for with."""
-        return Questions(self.clicks, self.box, self.box_clicks, self.mask, self.oracle)
+        return Questions(self.clicks, self.box, self.box_clicks, self.mask, self.oracle, self.boundary)
 
     def user(self) -> User:
         """Who clicks."""
