@@ -82,9 +82,7 @@ def share_work(config: DictConfig, protocol: EvaluationProtocol, request: Reques
         protocol(request)
         return
     with request.progress() as bar:
-        measure_in_processes(
-            sys.argv[1:], config.processes, journals=protocol.journals(request), on_images=bar.update
-        )
+        measure_in_processes(sys.argv[1:], config.processes, journals=protocol.journals(request), on_images=bar.update)
 
 
 def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""An evaluation by several processes of this machine, each of which runs the same command with a share of the images."""
+"""An evaluation by several processes of this machine; each runs the same command with a share of the images."""
 
 from __future__ import annotations
 
