@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -119,7 +119,7 @@ class JournaledMeasurement:
         again = measure_interactively(
             self.model,
             [case.sample for case in missing],
-            replace(self.questions, oracle=False),
+            self.questions,
             user=self.user,
             shown=missing,
             batch_size=1,
