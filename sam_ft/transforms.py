@@ -241,4 +241,6 @@ def _floating(values: Tensor) -> Tensor:
 
 
 def _bilinear(logits: Tensor, size: tuple[int, int]) -> Tensor:
+    if tuple(logits.shape[-2:]) == size:
+        return logits
     return functional.interpolate(logits, size, mode="bilinear", align_corners=False)

@@ -7,7 +7,7 @@ by its longest side and padded at the bottom and on the right.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol, cast
 
@@ -80,6 +80,24 @@ class MaskPrediction:
     object_logits: Tensor | None = None  # (B, N), SAM 2 only
     class_logits: Tensor | None = None  # (B, N, M, K), of a model with a class head only
     class_names: tuple[str, ...] = ()  # of these K classes
+
+    @classmethod
+    def joined(cls, parts: Sequence[MaskPrediction]) -> MaskPrediction:
+        """The predictions for some objects after those for others on the same images."""
+        if len(parts) == 1:
+            return parts[0]
+
+        def together(tensors: Sequence[Tensor | None]) -> Tensor | None:
+            given = [tensor for tensor in tensors if tensor is not None]
+            return torch.cat(given, dim=1) if given else None
+
+        return cls(
+            low_res_logits=torch.cat([part.low_res_logits for part in parts], dim=1),
+            iou_predictions=torch.cat([part.iou_predictions for part in parts], dim=1),
+            object_logits=together([part.object_logits for part in parts]),
+            class_logits=together([part.class_logits for part in parts]),
+            class_names=parts[0].class_names,
+        )
 
     def most_confident(self) -> MaskPrediction:
         """The mask with the highest predicted IoU of each object, M = 1."""

@@ -58,8 +58,8 @@ class AskedObjects:
         logits = self._at_source(low_res_logits)  # (n, H, W)
         predicted_iou = answer.iou_predictions[row, :num_objects, 0].float().cpu()  # (n,)
         classes = _class_names(answer, row, num_objects=num_objects)
-        if self.low_res_logits is not None:
-            asked = self.labels[:, -1] != ABSENT  # (n,)
+        asked = self.labels[:, -1] != ABSENT if self.low_res_logits is not None else None  # (n,)
+        if asked is not None and not asked.all():
             logits = torch.where(asked[:, None, None], logits, self.logits)
             predicted_iou = torch.where(asked, predicted_iou, self.predicted_iou)
             old_and_new = zip(asked.tolist(), classes, self.predicted_classes, strict=True)

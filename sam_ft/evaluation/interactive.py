@@ -194,7 +194,7 @@ def _prompts(images: list[AskedObjects], *, with_box: bool = False, with_points:
         boxes=_padded([objects.frame.boxes_to_frame(objects.boxes) for objects in images]) if with_box else None,
         has_box=is_real if with_box else None,
         masks=_padded(last) if last else None,
-        has_mask=is_real if last else None,
+        has_mask=is_real if last and not is_real.all() else None,
     )
 
 

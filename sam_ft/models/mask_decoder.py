@@ -5,6 +5,7 @@ Source: Kirillov et al. 2023 (SAM), section 3 and appendix A. Parameter names ar
 
 from __future__ import annotations
 
+import sys
 from typing import cast
 
 import torch
@@ -15,7 +16,7 @@ from sam_ft.models.class_head import ClassHead
 from sam_ft.models.layers import HeadMLP, LayerNorm2d
 from sam_ft.models.prompt_encoder import PromptEmbedding
 from sam_ft.models.semantic_head import SemanticHead
-from sam_ft.models.two_way_transformer import TwoWayTransformer
+from sam_ft.models.two_way_transformer import SharedFeatures, TwoWayTransformer
 from sam_ft.types import MaskPrediction
 
 NUM_MASK_TOKENS = 4
@@ -23,6 +24,9 @@ NUM_MASK_TOKENS = 4
 
 _MASK_TOKENS = slice(1, 1 + NUM_MASK_TOKENS)
 """Where the mask tokens stand in the sequence, after the IoU token."""
+
+_NUMBERS_AT_ONCE = 2**20
+"""Of the objects' image features that are decoded together on a CPU: 4 MiB."""
 
 _CHOSEN = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}
 """The mask tokens that answer, by `multimask_output`."""
@@ -86,11 +90,10 @@ class MaskDecoder(nn.Module):
         Returns:
             Masks of four times the embedding's resolution a side.
         """
-        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        tokens, image = self._attend(output_tokens, features, image_pe, prompts)
-        kernels = self._kernels(tokens, multimask_output)
-        logits = in_place(self._upscaled(image) @ kernels, (features.shape[2], features.shape[3]))
-        return self._prediction(logits, tokens, multimask_output)
+        size = (features.shape[2], features.shape[3])
+        shared = self._look_at(features, image_pe)
+        portions = prompts.portions(objects_at_once(features))
+        return MaskPrediction.joined([self._answer(shared, each, size, multimask_output) for each in portions])
 
     def classify_pixels(self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding) -> Tensor:
         """A class for each pixel, by the semantic head's tokens instead of the mask tokens.
@@ -110,13 +113,24 @@ class MaskDecoder(nn.Module):
         if head is None:
             raise ValueError("Expected a model with a semantic head, but it has none: see `add_semantic_head`.")
         output_tokens = torch.cat([self.iou_token.weight, head.class_tokens.weight])  # (1 + K, C)
-        tokens, image = self._attend(output_tokens, features, image_pe, prompts)
+        tokens, image = self._attend(output_tokens, self._look_at(features, image_pe), prompts)
         kernels = head.kernels(tokens[:, :, 1 : 1 + len(head.names)])  # (B, 1, C / 8, K)
         return in_place(self._upscaled(image) @ kernels, (features.shape[2], features.shape[3])).squeeze(1)
 
-    def _attend(
-        self, output_tokens: Tensor, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding
-    ) -> tuple[Tensor, Tensor]:
+    def _look_at(self, features: Tensor, image_pe: Tensor) -> SharedFeatures:
+        """What depends on the images alone: (B, C, h, w), (C, h, w)."""
+        return self.transformer.look_at(features.flatten(2).mT.contiguous(), image_pe.flatten(1).T.contiguous())
+
+    def _answer(
+        self, shared: SharedFeatures, prompts: PromptEmbedding, size: tuple[int, int], multimask_output: bool | None
+    ) -> MaskPrediction:
+        """Masks for some objects on images of `size` (h, w) cells."""
+        output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
+        tokens, image = self._attend(output_tokens, shared, prompts)
+        logits = in_place(self._upscaled(image) @ self._kernels(tokens, multimask_output), size)
+        return self._prediction(logits, tokens, multimask_output)
+
+    def _attend(self, output_tokens: Tensor, shared: SharedFeatures, prompts: PromptEmbedding) -> tuple[Tensor, Tensor]:
         """Output tokens (K, C) before each object's prompts go through the transformer with its image's features.
 
         Returns:
@@ -125,9 +139,7 @@ class MaskDecoder(nn.Module):
         batch, objects = prompts.sparse.shape[:2]
         tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, K + T, C)
         present = F.pad(prompts.present, (len(output_tokens), 0), value=True)  # (B, N, K + T)
-        dense = prompts.dense.to(features.dtype)  # with autocast the many image features stay in 16 bits
-        image = (features[:, None] + dense).flatten(3).transpose(2, 3)  # (B, G, P, C)
-        return self.transformer(tokens, present, image, image_pe.flatten(1).T)
+        return self.transformer(tokens, present, shared, prompts.dense)
 
     def _kernels(self, tokens: Tensor, multimask_output: bool | None) -> Tensor:
         """The kernels of M chosen masks: tokens (B, N, .., C) -> (B, N, C / 8, M)."""
@@ -157,6 +169,17 @@ class MaskDecoder(nn.Module):
         x = _children(cast(nn.ConvTranspose2d, first), image)  # (B, N, h * w, 4, C / 4)
         x = activation(cast(LayerNorm2d, norm).channels_last(x))
         return last_activation(_children(cast(nn.ConvTranspose2d, second), x)).flatten(2, 4)
+
+
+def objects_at_once(features: Tensor) -> int:
+    """How many objects to decode at a time on images with features (B, C, h, w).
+
+    On a CPU without gradients as many as its caches hold: what is larger is fetched again from memory for each layer,
+    and from the operating system for each result, which took three times as long (vit_b at 1024 px).
+    """
+    if features.device.type != "cpu" or torch.is_grad_enabled():
+        return sys.maxsize
+    return max(1, _NUMBERS_AT_ONCE // features.numel())
 
 
 def in_place(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -5,7 +5,8 @@ Source: Kirillov et al. 2023 (SAM), section 3 and appendix A. Parameter names ar
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import cast
 
 import torch
@@ -17,12 +18,42 @@ from sam_ft.types import ABSENT, BACKGROUND, FOREGROUND, NOT_A_POINT, Prompts
 
 
 @dataclass(frozen=True)
+class DensePrompt:
+    """What each of N objects adds to the features of its image, in all P of its cells: `small @ lift + offset`.
+
+    A mask prompt has few channels until its last layer, and most of what is done with it is cheaper in these.
+    """
+
+    small: Tensor | None  # (B, N, P, c): zero for objects without a mask; None where no object has any
+    lift: Tensor  # (c, C)
+    offset: Tensor  # (B or 1, N or 1, 1, C)
+
+    def whole(self) -> Tensor:
+        """(B or 1, N or 1, P or 1, C)."""
+        return self.offset if self.small is None else self.small @ self.lift + self.offset
+
+
+@dataclass(frozen=True)
 class PromptEmbedding:
     """The prompts of N objects on each of B images, embedded."""
 
     sparse: Tensor  # (B, N, T, C): zero where absent
     present: Tensor  # (B, N, T) bool: the tokens that may be attended to
-    dense: Tensor  # (B or 1, N or 1, C, h, w): N = 1 where no object has a mask
+    dense: DensePrompt
+
+    def portions(self, size: int) -> Iterator[PromptEmbedding]:
+        """The same of so many objects at a time."""
+        if size >= self.present.shape[1]:
+            yield self
+            return
+        dense = self.dense
+        for first in range(0, self.present.shape[1], size):
+            some = slice(first, first + size)
+            offset = dense.offset if dense.offset.shape[1] == 1 else dense.offset[:, some]
+            small = None if dense.small is None else dense.small[:, some]
+            yield PromptEmbedding(
+                self.sparse[:, some], self.present[:, some], replace(dense, small=small, offset=offset)
+            )
 
 
 class PromptEncoder(nn.Module):
@@ -116,26 +147,28 @@ class PromptEncoder(nn.Module):
         matrix = self.pe_layer.positional_encoding_gaussian_matrix
         return self.pe_layer((points_xy.to(matrix.dtype) + 0.5) / self.image_size)
 
-    def _embed_masks(self, prompts: Prompts) -> Tensor:
-        """(B, N, C, h, w) where there are masks, else (1, 1, C, h, w)."""
+    def _embed_masks(self, prompts: Prompts) -> DensePrompt:
         size = self.embedding_size
-        no_mask = self._no_mask()
         if prompts.masks is None:
-            return no_mask
+            return self._no_mask()
         if prompts.masks.shape[-2:] != (4 * size, 4 * size):
             raise ValueError(
                 f"Expected mask prompts of {4 * size}x{4 * size} for a model of image size {self.image_size}, "
                 f"but got {prompts.masks.shape[-2]}x{prompts.masks.shape[-1]}."
             )
-        embedded = self.mask_downscaling(prompts.masks.flatten(0, 1)[:, None])  # (B * N, C, h, w)
-        embedded = embedded.unflatten(0, prompts.masks.shape[:2])  # (B, N, C, h, w)
-        has_mask = given(prompts.masks, prompts.has_mask)
-        return torch.where(has_mask[..., None, None, None], embedded, no_mask)
+        small = self.mask_downscaling[:-1](prompts.masks.flatten(0, 1)[:, None])  # (B * N, c, h, w)
+        small = small.flatten(2).transpose(1, 2).unflatten(0, prompts.masks.shape[:2])  # (B, N, h * w, c)
+        last = cast(nn.Conv2d, self.mask_downscaling[-1])  # of kernel 1: a linear map of each cell
+        offset = cast(Tensor, last.bias)[None, None, None]
+        if prompts.has_mask is not None:
+            has_mask = prompts.has_mask[..., None, None]
+            small = small.masked_fill(~has_mask, 0.0)
+            offset = torch.where(has_mask, offset, self.no_mask_embed.weight)
+        return DensePrompt(small=small, lift=last.weight.flatten(1).T, offset=offset)
 
-    def _no_mask(self) -> Tensor:
-        """(1, 1, C, h, w)."""
-        size = self.embedding_size
-        return self.no_mask_embed.weight.view(1, 1, -1, 1, 1).expand(1, 1, -1, size, size)
+    def _no_mask(self) -> DensePrompt:
+        last = cast(nn.Conv2d, self.mask_downscaling[-1])
+        return DensePrompt(small=None, lift=last.weight.flatten(1).T, offset=self.no_mask_embed.weight[None, None])
 
 
 def given(prompt: Tensor, has_prompt: Tensor | None) -> Tensor:

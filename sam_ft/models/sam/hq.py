@@ -14,9 +14,10 @@ import torch
 from torch import Tensor, nn
 
 from sam_ft.models.layers import HeadMLP, LayerNorm2d
-from sam_ft.models.mask_decoder import MaskDecoder, in_place
+from sam_ft.models.mask_decoder import MaskDecoder, in_place, objects_at_once
 from sam_ft.models.prompt_encoder import PromptEmbedding
 from sam_ft.models.sam.model import Sam
+from sam_ft.models.two_way_transformer import SharedFeatures
 from sam_ft.types import MaskPrediction
 
 HUGGING_FACE_NAMES = (
@@ -89,12 +90,27 @@ class HqMaskDecoder(MaskDecoder):
                 "Expected the early features of the image encoder in `high_resolution`, "
                 f"but got {len(high_resolution)} tensors: encode the image with the model that decodes it."
             )
+        size = (features.shape[2], features.shape[3])
+        shared = self._look_at(features, image_pe)
+        detail = self.embedding_encoder(features) + self.compress_vit_feat(high_resolution[0])  # (B, C / 8, 4 h, 4 w)
+        portions = prompts.portions(objects_at_once(features))
+        return MaskPrediction.joined(
+            [self._detailed_answer(shared, each, detail, size, multimask_output) for each in portions]
+        )
+
+    def _detailed_answer(
+        self,
+        shared: SharedFeatures,
+        prompts: PromptEmbedding,
+        detail: Tensor,
+        size: tuple[int, int],
+        multimask_output: bool | None,
+    ) -> MaskPrediction:
+        """As `MaskDecoder._answer`, with features (B, C / 8, 4 h, 4 w) of the images' detail."""
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight, self.hf_token.weight])  # (6, C)
-        tokens, image = self._attend(output_tokens, features, image_pe, prompts)
+        tokens, image = self._attend(output_tokens, shared, prompts)
         kernels = self._kernels(tokens, multimask_output)
         upscaled = self._upscaled(image)  # (B, N, h * w * 16, C / 8)
-        size = (features.shape[2], features.shape[3])
-        detail = self.embedding_encoder(features) + self.compress_vit_feat(high_resolution[0])  # (B, C / 8, 4 h, 4 w)
         own = self.embedding_maskfeature(in_place(upscaled, size).flatten(0, 1))  # (B * N, C / 8, 4 h, 4 w)
         own = own.unflatten(0, tokens.shape[:2]) + detail[:, None]  # (B, N, C / 8, 4 h, 4 w)
         kernel = self.hf_mlp(tokens[:, :, len(output_tokens) - 1])  # (B, N, C / 8)
