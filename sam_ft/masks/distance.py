@@ -159,10 +159,8 @@ def _deepest_of(pixels: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
     return row, column, float(distances[row, column])
 
 
-def _deepest_among(
-    pixels: npt.NDArray[np.uint8], candidates: list[tuple[int, int]], reach: int
-) -> tuple[int, int, float]:
-    """The first of the deepest of some pixels, (row, column), none of which is deeper than `reach`."""
+def _deepest_among(pixels: npt.NDArray[np.uint8], candidates: list[list[int]], reach: int) -> tuple[int, int, float]:
+    """The first of the deepest of some pixels, [row, column], none of which is deeper than `reach`."""
     best = (0, 0, 0.0)
     for row, column in candidates:
         top, left = max(row - reach, 0), max(column - reach, 0)

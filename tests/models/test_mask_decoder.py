@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sam_ft.models.mask_decoder import NUM_MASK_TOKENS, MaskDecoder, in_place
-from sam_ft.models.prompt_encoder import PromptEmbedding
+from sam_ft.models.prompt_encoder import DensePrompt, PromptEmbedding
 
 B, N, T, C, GRID = 2, 3, 2, 32, 5
 
@@ -23,7 +25,7 @@ def inputs() -> tuple[torch.Tensor, torch.Tensor, PromptEmbedding]:
     prompts = PromptEmbedding(
         sparse=draw(B, N, T, C),
         present=torch.ones(B, N, T, dtype=torch.bool),
-        dense=draw(1, 1, C, GRID, GRID),
+        dense=DensePrompt(small=None, lift=draw(4, C), offset=draw(1, 1, 1, C)),
     )
     return draw(B, C, GRID, GRID), draw(C, GRID, GRID), prompts
 
@@ -90,8 +92,36 @@ def test_absent_tokens_change_nothing(decoder, inputs):
 
 def test_dense_prompts_of_each_object_equal_those_of_all_where_they_are_the_same(decoder, inputs):
     features, image_pe, prompts = inputs
-    expanded = PromptEmbedding(prompts.sparse, prompts.present, prompts.dense.expand(B, N, -1, -1, -1))
+    each_offset = replace(
+        prompts.dense, small=torch.zeros(B, N, GRID**2, 4).double(), offset=prompts.dense.offset.expand(B, N, -1, -1)
+    )
     shared = decoder(features, image_pe, prompts, multimask_output=None)
-    each = decoder(features, image_pe, expanded, multimask_output=None)
+    each = decoder(features, image_pe, replace(prompts, dense=each_offset), multimask_output=None)
     torch.testing.assert_close(each.low_res_logits, shared.low_res_logits, atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(each.iou_predictions, shared.iou_predictions, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("at_once", [1, 2])
+@pytest.mark.parametrize("with_masks", [True, False])
+def test_objects_decoded_in_portions_equal_all_at_once(decoder, inputs, monkeypatch, at_once, with_masks):
+    features, image_pe, prompts = inputs
+    if with_masks:
+        dense = DensePrompt(small=draw(B, N, GRID**2, 4), lift=prompts.dense.lift, offset=draw(B, N, 1, C))
+        prompts = replace(prompts, dense=dense)
+    whole = decoder(features, image_pe, prompts, multimask_output=None)
+    monkeypatch.setattr("sam_ft.models.mask_decoder._NUMBERS_AT_ONCE", at_once * features.numel())
+    seen = []
+    decoder.transformer.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    with torch.no_grad():
+        portions = decoder(features, image_pe, prompts, multimask_output=None)
+    assert seen == ([1, 1, 1] if at_once == 1 else [2, 1])
+    torch.testing.assert_close(portions.low_res_logits, whole.low_res_logits, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(portions.iou_predictions, whole.iou_predictions, atol=1e-9, rtol=1e-9)
+
+
+def test_training_decodes_all_objects_at_once(decoder, inputs, monkeypatch):
+    monkeypatch.setattr("sam_ft.models.mask_decoder._NUMBERS_AT_ONCE", 1)
+    seen = []
+    decoder.transformer.register_forward_hook(lambda module, args, out: seen.append(args[0].shape[1]))
+    decoder(*inputs, multimask_output=None)
+    assert seen == [N]

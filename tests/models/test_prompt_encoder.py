@@ -74,9 +74,10 @@ def test_zero_points_are_no_points(encoder):
 
 def test_mask_prompt_is_the_downscaled_mask_of_each_object(encoder):
     masks = torch.randn(2, 3, 4 * GRID, 4 * GRID)
-    dense = encoder(Prompts(masks=masks)).dense
-    assert dense.shape == (2, 3, WIDTH, GRID, GRID)
-    torch.testing.assert_close(dense[1, 2], encoder.mask_downscaling(masks[1, 2][None, None])[0])
+    dense = encoder(Prompts(masks=masks)).dense.whole()
+    assert dense.shape == (2, 3, GRID * GRID, WIDTH)
+    expected = encoder.mask_downscaling(masks[1, 2][None, None])[0]  # (C, h, w)
+    torch.testing.assert_close(dense[1, 2], expected.flatten(1).T)
 
 
 def test_mask_prompt_alone_gives_no_tokens(encoder):
@@ -87,13 +88,13 @@ def test_mask_prompt_alone_gives_no_tokens(encoder):
 
 def test_objects_without_a_mask_get_the_no_mask_embedding(encoder):
     masks = torch.randn(1, 2, 4 * GRID, 4 * GRID)
-    dense = encoder(Prompts(masks=masks, has_mask=torch.tensor([[True, False]]))).dense
-    no_mask = encoder.no_mask_embed.weight[0][:, None, None].expand(WIDTH, GRID, GRID)
+    dense = encoder(Prompts(masks=masks, has_mask=torch.tensor([[True, False]]))).dense.whole()
+    no_mask = encoder.no_mask_embed.weight[0].expand(GRID * GRID, WIDTH)
     assert torch.equal(dense[0, 1], no_mask)
     assert not torch.equal(dense[0, 0], no_mask)
     without = encoder(Prompts(boxes=torch.zeros(1, 2, 4))).dense
-    assert without.shape == (1, 1, WIDTH, GRID, GRID)  # once for all objects
-    assert torch.equal(without[0, 0], no_mask)
+    assert without.small is None and without.offset.shape == (1, 1, 1, WIDTH)  # once for all objects
+    assert torch.equal(without.offset[0, 0, 0], encoder.no_mask_embed.weight[0])
 
 
 def test_masks_of_another_resolution_are_refused(encoder):

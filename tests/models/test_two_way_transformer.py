@@ -6,9 +6,13 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from sam_ft.models.position import FourierPosition
-from sam_ft.models.two_way_transformer import Attention, TwoWayTransformer
+from sam_ft.models.prompt_encoder import DensePrompt
+from sam_ft.models.token_image_attention import Attention
+from sam_ft.models.two_way_transformer import TwoWayTransformer
 
 B, N, T, P, C = 2, 3, 4, 6, 16
+FEW, MANY = 3, 4
+"""Tokens of an object that, for 2 heads, are fewer than the 8 channels of its keys, and that are not."""
 
 
 @pytest.fixture
@@ -35,35 +39,66 @@ def plain_attention(attention: Attention, queries: Tensor, keys: Tensor, values:
     return attention.out_proj(torch.cat(heads, dim=-1))
 
 
-def some_present() -> Tensor:
-    present = torch.rand(B, N, T) < 0.6
+def nothing_added() -> DensePrompt:
+    return DensePrompt(small=None, lift=draw(5, C), offset=torch.zeros(1, 1, 1, C, dtype=torch.float64))
+
+
+def one_offset_added() -> DensePrompt:
+    return DensePrompt(small=None, lift=draw(5, C), offset=draw(1, 1, 1, C))
+
+
+def masks_added() -> DensePrompt:
+    return DensePrompt(small=draw(B, N, P, 5), lift=draw(5, C), offset=draw(B, N, 1, C))
+
+
+def some_present(num_tokens: int = T) -> Tensor:
+    present = torch.rand(B, N, num_tokens) < 0.6
     present[..., 0] = True
     return present
 
 
-@pytest.mark.parametrize("groups", [1, N])
-def test_image_to_token_attention_with_its_folded_projection_equals_plain_attention(attention, groups):
-    image, image_pe = draw(B, groups, P, C), draw(P, C)
-    keys, values, present = draw(B, N, T, C), draw(B, N, T, C), some_present()
-    attended = attention.image_to_tokens(image, image_pe, keys, values, present)
+@pytest.mark.parametrize("num_tokens", [FEW, MANY])
+def test_image_to_token_attention_equals_plain_attention(attention, num_tokens):
+    keyed = draw(B, N, P, C)
+    keys, values, present = draw(B, N, num_tokens, C), draw(B, N, num_tokens, C), some_present(num_tokens)
+    attended = attention.image_to_tokens(keyed, keys, values, present)
     assert attended.shape == (B, N, P, C)
     for b in range(B):
         for n in range(N):
-            queries = image[b, n % groups] + image_pe
-            expected = plain_attention(attention, queries, keys[b, n], values[b, n], present[b, n])
+            expected = plain_attention(attention, keyed[b, n], keys[b, n], values[b, n], present[b, n])
             torch.testing.assert_close(attended[b, n], expected, atol=1e-9, rtol=1e-9)
 
 
-@pytest.mark.parametrize("groups", [1, N])
-def test_token_to_image_attention_on_shared_features_equals_plain_attention(attention, groups):
-    tokens, image, image_pe = draw(B, N, T, C), draw(B, groups, P, C), draw(P, C)
-    attended = attention.tokens_to_image(tokens, image, image_pe)
+@pytest.mark.parametrize("num_tokens", [FEW, MANY])
+def test_token_to_image_attention_equals_plain_attention(attention, num_tokens):
+    tokens, image, keyed = draw(B, N, num_tokens, C), draw(B, N, P, C), draw(B, N, P, C)
+    attended = attention.tokens_to_image(tokens, image, keyed)
     everything = torch.ones(P, dtype=torch.bool)
     for b in range(B):
         for n in range(N):
-            features = image[b, n % groups]
-            expected = plain_attention(attention, tokens[b, n], features + image_pe, features, everything)
+            expected = plain_attention(attention, tokens[b, n], keyed[b, n], image[b, n], everything)
             torch.testing.assert_close(attended[b, n], expected, atol=1e-9, rtol=1e-9)
+
+
+@pytest.mark.parametrize("dense", [nothing_added, one_offset_added, masks_added])
+def test_attention_with_shared_features_equals_plain_attention_with_the_dense_prompts_added(attention, dense):
+    features, image_pe, added = draw(B, P, C), draw(P, C), dense()
+    tokens, values, present = draw(B, N, T, C), draw(B, N, T, C), some_present()
+    keyed = features + image_pe
+    queries = attention.in_heads(attention.q_proj(keyed))
+    looked = attention.tokens_to_shared(
+        tokens, attention.in_heads(attention.k_proj(keyed)), attention.in_heads(attention.v_proj(features)), added
+    )
+    told = attention.shared_to_tokens(features, queries, tokens, values, present, added)
+    image = (features[:, None] + added.whole()).expand(B, N, P, C)
+    everything = torch.ones(P, dtype=torch.bool)
+    for b in range(B):
+        for n in range(N):
+            own, own_keyed = image[b, n], image[b, n] + image_pe
+            expected = plain_attention(attention, tokens[b, n], own_keyed, own, everything)
+            torch.testing.assert_close(looked[b, n], expected, atol=1e-9, rtol=1e-9)
+            expected = own + plain_attention(attention, own_keyed, tokens[b, n], values[b, n], present[b, n])
+            torch.testing.assert_close(told[b, n], expected, atol=1e-9, rtol=1e-9)
 
 
 def test_attention_among_tokens_equals_plain_attention_of_each_object(attention):
@@ -85,7 +120,7 @@ def reference_layers(transformer: TwoWayTransformer, tokens: Tensor, image: Tens
     token_pe = tokens
     all_tokens, all_places = torch.ones(len(tokens)).bool(), torch.ones(len(image)).bool()
     for layer in transformer.layers:
-        if layer.is_first:
+        if layer is transformer.layers[0]:
             tokens = plain_attention(layer.self_attn, tokens, tokens, tokens, all_tokens)
         else:
             queries = tokens + token_pe
@@ -103,34 +138,39 @@ def reference_layers(transformer: TwoWayTransformer, tokens: Tensor, image: Tens
     return [transformer.norm_final_attn(tokens), image]
 
 
-@pytest.mark.parametrize("groups", [1, N])
-def test_transformer_equals_the_papers_figure_object_by_object(transformer, groups):
-    tokens, image, image_pe = draw(B, N, T, C), draw(B, groups, P, C), draw(P, C)
-    out_tokens, out_image = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), image, image_pe)
+@pytest.mark.parametrize("dense", [nothing_added, one_offset_added, masks_added])
+def test_transformer_equals_the_papers_figure_object_by_object(transformer, dense):
+    tokens, features, image_pe, added = draw(B, N, T, C), draw(B, P, C), draw(P, C), dense()
+    shared = transformer.look_at(features, image_pe)
+    out_tokens, out_image = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), shared, added)
     assert out_tokens.shape == (B, N, T, C) and out_image.shape == (B, N, P, C)
+    image = (features[:, None] + added.whole()).expand(B, N, P, C)
     for b in range(B):
         for n in range(N):
-            expected = reference_layers(transformer, tokens[b, n], image[b, n % groups], image_pe)
+            expected = reference_layers(transformer, tokens[b, n], image[b, n], image_pe)
             torch.testing.assert_close(out_tokens[b, n], expected[0], atol=1e-9, rtol=1e-9)
             torch.testing.assert_close(out_image[b, n], expected[1], atol=1e-9, rtol=1e-9)
 
 
 def test_tokens_that_are_not_present_change_nothing(transformer):
-    tokens, image, image_pe = draw(B, N, T, C), draw(B, 1, P, C), draw(P, C)
+    tokens, added = draw(B, N, T, C), masks_added()
+    shared = transformer.look_at(draw(B, P, C), draw(P, C))
     padded = torch.cat([tokens, 100 * draw(B, N, 3, C)], dim=2)
     present = torch.arange(T + 3).expand(B, N, -1) < T
-    expected = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), image, image_pe)
-    out_tokens, out_image = transformer(padded, present, image, image_pe)
+    expected = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), shared, added)
+    out_tokens, out_image = transformer(padded, present, shared, added)
     torch.testing.assert_close(out_tokens[:, :, :T], expected[0], atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(out_image, expected[1], atol=1e-9, rtol=1e-9)
 
 
-def test_features_are_shared_by_the_objects_until_they_first_attend_to_tokens(transformer):
+def test_an_images_features_are_projected_once_for_the_first_layer(transformer):
     seen = []
     for layer in transformer.layers:
         layer.cross_attn_token_to_image.k_proj.register_forward_hook(lambda m, args, out: seen.append(args[0].shape))
-    transformer(draw(B, N, T, C), some_present(), draw(B, 1, P, C), draw(P, C))
-    assert seen == [(B, 1, P, C), (B, N, P, C)]
+    shared = transformer.look_at(draw(B, P, C), draw(P, C))
+    many = draw(B, N, 8, C)  # of 2 heads, as many as the 8 channels that keys have
+    transformer(many, torch.ones(B, N, 8, dtype=torch.bool), shared, masks_added())
+    assert seen == [(B, P, C), (B, N, P, C)]
 
 
 def test_random_weights_look_at_what_lies_near():

@@ -16,7 +16,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from sam_ft.models.prompt_encoder import PromptEncoder, given
+from sam_ft.models.prompt_encoder import DensePrompt, PromptEncoder, given
 from sam_ft.models.sam.model import Sam
 from sam_ft.types import BACKGROUND, FOREGROUND, Prompts
 
@@ -43,7 +43,7 @@ class DrawnPromptEncoder(PromptEncoder):
         self.image_size, self.embedding_size = encoder.image_size, encoder.embedding_size
         self.register_buffer("drawn_logits", torch.tensor([-5.0, 5.0, -10.0, 10.0]))  # as `_OUTSIDE` and so on
 
-    def _embed_masks(self, prompts: Prompts) -> Tensor:
+    def _embed_masks(self, prompts: Prompts) -> DensePrompt:
         return super()._embed_masks(self.drawn(prompts))
 
     @torch.no_grad()

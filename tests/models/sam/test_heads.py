@@ -147,7 +147,7 @@ def test_no_prompt_is_sams_dense_embedding_and_no_token() -> None:
     encoder = small_sam().prompt_encoder
     nothing = encoder.without_prompts(3)
     assert nothing.sparse.shape == (3, 1, 0, 32) and nothing.present.shape == (3, 1, 0)
-    assert torch.equal(nothing.dense, encoder(Prompts(boxes=torch.zeros(1, 1, 4))).dense)
+    assert torch.equal(nothing.dense.whole(), encoder(Prompts(boxes=torch.zeros(1, 1, 4))).dense.whole())
 
 
 def test_a_batch_is_classified_as_its_images_one_by_one() -> None:
