@@ -15,6 +15,7 @@ from sam_ft.evaluation.interactive import evaluate_interactively
 from sam_ft.evaluation.questions import Questions
 from sam_ft.evaluation.records import MaskRecord
 from sam_ft.evaluation.users import RecordedUser, SimulatedUser
+from sam_ft.metrics.boundary import boundary_iou
 from sam_ft.models.sam.variants import build_model
 from sam_ft.types import FOREGROUND, Batch, ImageEmbedding, MaskPrediction, Prompts, Sample
 
@@ -108,6 +109,17 @@ def test_a_mask_alone_is_the_answer_to_the_box_without_the_box() -> None:
     _, (prompts, multimask) = model.calls
     assert prompts.points is None and prompts.boxes is None and prompts.masks is not None and multimask is False
     torch.testing.assert_close(prompts.masks[0, 0], part(0.5).float() * 20 - 10)
+
+
+def test_boundaries_are_measured_where_that_is_asked_for() -> None:
+    answers: Callable[[Prompts], list[float]] = lambda prompts: [0.25 + 0.25 * num_clicks(prompts)] * 3  # noqa: E731
+    plain, _ = ask(answers, Questions(clicks=(1, 3)))
+    assert [each.boundary_iou for each in plain] == [None] * 3
+    measured, _ = ask(answers, Questions(clicks=(1, 3), boundary=True))
+    assert [replace(each, boundary_iou=None) for each in measured] == plain
+    expected = [boundary_iou(part(share), TRUTH).item() for share in (0.25, 0.5, 1.0)]
+    assert [each.boundary_iou for each in measured] == expected
+    assert 0 < expected[0] < expected[1] < expected[2] == 1 and expected[1] != plain[1].iou
 
 
 def test_the_best_of_three_masks_is_measured_beside_the_most_confident() -> None:

@@ -80,6 +80,14 @@ def test_class_accuracy_is_the_share_of_masks_by_prompt(tmp_path: Path) -> None:
         assert [row["predicted_class"] for row in csv.DictReader(file)] == told
 
 
+def test_boundaries_have_figures_of_their_own() -> None:
+    records = [replace(each, boundary_iou=each.iou / 2) for each in RECORDS]
+    summary = summarise(records)
+    assert summary["mbiou@1"] == pytest.approx(1 / 3) and summary["mbiou@box"] == 0.25
+    assert {key: value for key, value in summary.items() if not key.startswith("mbiou")} == summarise(RECORDS)
+    assert miou_keys(summary) == miou_keys(summarise(RECORDS))
+
+
 def test_the_best_of_three_masks_has_figures_of_its_own() -> None:
     best = [replace(each, oracle_iou=1.0) for each in RECORDS[:2]]
     summary = summarise([*best, *RECORDS[2:]])

@@ -14,7 +14,7 @@ PLAIN = MaskRecord("a", 0, "cord", 9, "box", 0, 0.1 + 0.2, 1 / 3, box=(0, 0, 2, 
 CLICKED = MaskRecord(
     'b, "c"\nd', 7, "", 12345, "click", 3, 5e-324, 1.0,
     predicted_class="lesion", points=((1, 2.5), (1234567.0, 1 / 3)), labels=(1, 0), set_name="one",
-    oracle_iou=0.7, clicks_to_85=2, clicks_to_90=3,
+    oracle_iou=0.7, clicks_to_85=2, clicks_to_90=3, boundary_iou=1 / 7,
 )  # fmt: skip
 BOTH = [PLAIN, CLICKED, replace(CLICKED, prompt="box", box=(0.1, 0, 3, 1e-7), clicks_to_90=None, oracle_iou=None)]
 
@@ -44,7 +44,7 @@ def test_whole_coordinates_are_written_short(tmp_path: Path) -> None:
 def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
     write_records(tmp_path / "records.csv", [PLAIN])
     header = (tmp_path / "records.csv").read_text().splitlines()[0]
-    assert not {"set_name", "oracle_iou", "clicks_to_85", "clicks_to_90"} & set(header.split(","))
+    assert not {"set_name", "oracle_iou", "clicks_to_85", "clicks_to_90", "boundary_iou"} & set(header.split(","))
 
 
 @pytest.mark.parametrize(

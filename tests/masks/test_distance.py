@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from sam_ft.masks import distance
 from sam_ft.masks.distance import centre_point, deepest, distance_to_boundary, squared_distances
 
 
@@ -103,3 +106,53 @@ def test_tensor_code_takes_no_masks() -> None:
     assert squared_distances(torch.zeros(0, 3, 3, dtype=torch.bool)).shape == (0, 3, 3)
     points, depths = deepest(squared_distances(torch.zeros(0, 3, 3, dtype=torch.bool)))
     assert (points.shape, depths.shape) == ((0, 2), (0,))
+
+
+# A rough transform first, where a region is large
+
+
+def ragged(share: float, *, seed: int) -> Tensor:
+    """Half of it noise, smoothed: hundreds of regions, as the error of a model that knows nothing."""
+    noise = torch.rand(1, 1, 300, 400, generator=torch.Generator().manual_seed(seed))
+    return torch.nn.functional.avg_pool2d(noise, 9, stride=1, padding=4)[0] > 1 - share  # (1, 300, 400)
+
+
+def bars() -> Tensor:
+    """Ridges of very many equally deep pixels."""
+    return ((torch.arange(300) % 50 < 31)[:, None] & (torch.arange(400) > 3)).clone()[None]
+
+
+@pytest.mark.parametrize(
+    "masks",
+    [
+        pytest.param(torch.cat([ragged(share, seed=seed) for share in (0.45, 0.5, 0.55) for seed in range(4)]), id="noise"),
+        pytest.param(bars(), id="bars"),
+        pytest.param(torch.ones(1, 300, 400, dtype=torch.bool), id="full"),
+    ],
+)
+def test_the_centre_of_a_large_region_is_where_the_exact_distance_is_largest(masks, monkeypatch) -> None:
+    monkeypatch.setattr("sam_ft.masks.distance._LARGE", 0)
+    points, depths = centre_point(masks)
+    for mask, (x, y), depth in zip(masks, points.long(), depths, strict=True):
+        distances = distance_to_boundary(mask)
+        assert depth == distances.max()
+        assert y * mask.shape[1] + x == distances.flatten().argmax()
+
+
+def test_few_pixels_of_a_ragged_region_are_looked_at_exactly(monkeypatch) -> None:
+    sizes = []
+    exact = distance._exact
+    monkeypatch.setattr("sam_ft.masks.distance._LARGE", 0)
+    monkeypatch.setattr("sam_ft.masks.distance._exact", lambda pixels: sizes.append(pixels.size) or exact(pixels))
+    centre_point(ragged(0.5, seed=0))
+    assert 0 < sum(sizes) < 300 * 400 / 8
+
+
+def test_the_rough_transform_is_never_off_by_more_than_is_assumed() -> None:
+    pixels = np.ones((801, 801), dtype=np.uint8)
+    pixels[400, 400] = 0
+    rough = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_5)
+    rows, columns = np.mgrid[-400:401, -400:401]
+    distances = np.hypot(rows, columns)
+    away = distances > 0
+    assert np.abs(rough[away] / distances[away] - 1).max() < distance._ROUGH
