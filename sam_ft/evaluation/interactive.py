@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
 from sam_ft.checks import expect_whole_number
-from sam_ft.evaluation.asked_objects import AskedObjects, objects_of
+from sam_ft.evaluation.asked_objects import Answer, AskedObjects, objects_of
 from sam_ft.evaluation.questions import Questions
 from sam_ft.evaluation.records import MaskRecord, PromptKind
 from sam_ft.evaluation.users import SimulatedUser, User
@@ -35,7 +35,7 @@ def evaluate_clicks(
     with_box: bool = True,
     objects_per_decode: int = 64,
     on_batch: Callable[[list[MaskRecord]], None] | None = None,
-    on_prediction: Callable[[MaskRecord, Tensor], None] | None = None,
+    on_prediction: Callable[[MaskRecord, Answer], None] | None = None,
 ) -> list[MaskRecord]:
     """`evaluate_interactively` with clicks and the box alone, and of several masks the most confident alone.
 
@@ -72,7 +72,7 @@ def evaluate_interactively(
     user: User | None = None,
     objects_per_decode: int = 64,
     on_batch: Callable[[list[MaskRecord]], None] | None = None,
-    on_prediction: Callable[[MaskRecord, Tensor], None] | None = None,
+    on_prediction: Callable[[MaskRecord, Answer], None] | None = None,
 ) -> list[MaskRecord]:
     """Ask `model` for every object of `batches` and measure the answers.
 
@@ -87,9 +87,9 @@ def evaluate_interactively(
         objects_per_decode: a bound on memory: images with more objects take several decoder calls per round,
             with the same result.
         on_batch: receives each batch's records when they are there, for showing progress.
-        on_prediction: receives each record with its logits `(H, W)` float32 at the source's resolution, on the
-            CPU; a pixel belongs to the mask where the logit is above 0. Called as answers come, round by round;
-            what is to be kept must be copied (`logits > 0` is a copy), since the logits share memory.
+        on_prediction: receives each record, as answers come, round by round, with a function that gives the logits
+            `(H, W)` float32 of the mask at the source's resolution, on the CPU; a pixel belongs to the mask where the
+            logit is above 0. It works them out only when it is called.
 
     Returns:
         The records, image by image and object by object: box first, then box and clicks, the mask alone, and clicks,
@@ -103,12 +103,12 @@ def evaluate_interactively(
     with evaluation_mode(model):
         for batch in batches:
             records = []
-            for record, logits in _ask_batch(
+            for record, answer in _ask_batch(
                 model, batch, questions, user=user or SimulatedUser(), objects_per_decode=objects_per_decode
             ):
                 records.append(record)
                 if on_prediction is not None:
-                    on_prediction(record, logits)
+                    on_prediction(record, answer)
             records = _in_order(records, batch)
             if on_batch is not None:
                 on_batch(records)
@@ -119,7 +119,7 @@ def evaluate_interactively(
 @torch.inference_mode()
 def _ask_batch(
     model: PromptableModel, batch: Batch, questions: Questions, *, user: User, objects_per_decode: int
-) -> Iterator[tuple[MaskRecord, Tensor]]:
+) -> Iterator[tuple[MaskRecord, Answer]]:
     """Encode the images once and ask for all their objects, a bounded number at a time."""
     num_objects = max((len(sample.masks) for sample in batch.samples), default=0)
     if num_objects == 0:
@@ -143,7 +143,7 @@ class _Conversation:
     questions: Questions
     user: User
 
-    def about_boxes(self, images: list[AskedObjects]) -> Iterator[tuple[MaskRecord, Tensor]]:
+    def about_boxes(self, images: list[AskedObjects]) -> Iterator[tuple[MaskRecord, Answer]]:
         """The answers to the boxes, and to what goes on from these."""
         if not (self.questions.box or self.questions.mask or self.questions.box_clicks):
             return
@@ -158,7 +158,7 @@ class _Conversation:
 
     def rounds(
         self, images: list[AskedObjects], prompt: PromptKind, counts: Sequence[int]
-    ) -> Iterator[tuple[MaskRecord, Tensor]]:
+    ) -> Iterator[tuple[MaskRecord, Answer]]:
         """Round after round, one more click for each object."""
         for num_clicks in range(1, max(counts, default=0) + 1):
             images = [objects.with_click(*self.user(objects, prompt)) for objects in images]

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation.asked_objects import Answer
 from sam_ft.evaluation.interactive import evaluate_interactively
 from sam_ft.evaluation.journal import Journals
 from sam_ft.evaluation.measuring import Measurement, ShownCase, measure_interactively
@@ -104,9 +105,9 @@ class JournaledMeasurement:
         wanted = {(case.sample.name, case.object_index) for case in shown}
         answers: Answers = {}
 
-        def keep(record: MaskRecord, logits: Tensor) -> None:
+        def keep(record: MaskRecord, answer: Answer) -> None:
             if (record.image, record.object_index) in wanted:
-                answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, logits > 0)
+                answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, answer() > 0)
 
         self._ask(mine, writing=shard.number, report=report, keep=keep)
         return answers
@@ -136,7 +137,7 @@ class JournaledMeasurement:
         *,
         writing: int,
         report: Callable[[int], object],
-        keep: Callable[[MaskRecord, Tensor], None],
+        keep: Callable[[MaskRecord, Answer], None],
     ) -> None:
         journal = self.journals.of_process(writing)
         indices = [index for batch in batches for index in batch]

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation.asked_objects import Answer
 from sam_ft.evaluation.interactive import evaluate_interactively
 from sam_ft.evaluation.intervals import intervals
 from sam_ft.evaluation.number_of_clicks import clicks_needed, failures
@@ -154,9 +155,9 @@ def measure_interactively(
     answers: dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]] = {}
     places: dict[str, int] = {}
 
-    def keep(record: MaskRecord, logits: Tensor) -> None:
+    def keep(record: MaskRecord, answer: Answer) -> None:
         if (record.image, record.object_index) in wanted:
-            answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, logits > 0)
+            answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, answer() > 0)
 
     def count(records: list[MaskRecord]) -> None:
         if on_batch is not None:

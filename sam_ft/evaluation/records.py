@@ -101,7 +101,7 @@ def summarise(records: Sequence[MaskRecord]) -> dict[str, float]:
     """The mean IoU over masks: `miou@1`, `miou@3`, ... by number of clicks, `miou@box`, and `num_masks`, `num_images`.
 
     Where the best of three masks was measured too, `miou@1_oracle` and `miou@box_oracle`; where boundaries were,
-    `mbiou@1`, ... Of a model that knows classes `class_accuracy@1`, ...: the share of the masks whose class it has told.
+    `mbiou@1`, ... Of a model that knows classes `class_accuracy@1`, ...: the share of the masks whose class it told.
 
     Raises:
         ValueError: there are no records.

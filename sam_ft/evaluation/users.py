@@ -60,7 +60,7 @@ class SimulatedUser:
         """One click for each object."""
         is_first = prompt == "click" and objects.points.shape[1] == 0
         if not is_first or self.first_click == "centre":
-            return next_click(objects.logits > 0, objects.targets)
+            return next_click(objects.masks, objects.targets)
         if self.first_click == "centre_of_mass":
             points = centre_of_mass_points(objects.targets)
         else:

@@ -13,6 +13,7 @@ from torch import Tensor
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import expect_nifti_name, write_label_volume
+from sam_ft.evaluation.asked_objects import Answer
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.evaluation.records import MaskRecord
 from sam_ft.evaluation.semantic import PixelClassifier, measure_classes
@@ -111,7 +112,8 @@ def prompted_volume(
     answer = VolumeAnswer()
     highest: dict[int, Tensor] = {}
 
-    def paint(record: MaskRecord, logits: Tensor) -> None:
+    def paint(record: MaskRecord, answered: Answer) -> None:
+        logits = answered()
         index, value = index_of[record.image], slices.objects.label_value(record.class_name)
         if value is None:
             pictures = answer.unions.setdefault(record.class_name, {})

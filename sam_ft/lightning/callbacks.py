@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sam_ft.data.collation import PreparedSample, PreparedSamples, collate
+from sam_ft.evaluation.asked_objects import Answer
 from sam_ft.evaluation.interactive import evaluate_clicks
 from sam_ft.evaluation.measuring import spread_evenly
 from sam_ft.evaluation.records import MaskRecord
@@ -135,8 +136,8 @@ def prompted_masks(model: Sam, prepared: Sequence[PreparedSample]) -> Figure:
     """The largest object of each sample with one click and with its box."""
     answers: dict[tuple[str, int, str], tuple[MaskRecord, Tensor]] = {}
 
-    def keep(record: MaskRecord, logits: Tensor) -> None:
-        answers[record.image, record.object_index, record.prompt] = (record, logits > 0)
+    def keep(record: MaskRecord, answer: Answer) -> None:
+        answers[record.image, record.object_index, record.prompt] = (record, answer() > 0)
 
     prepared = [item for item in prepared if len(item.masks)]
     for item in prepared:

@@ -49,7 +49,7 @@ def distance_to_boundary(masks: Tensor) -> Tensor:
     distances = np.zeros(masks.shape, dtype=np.float32)
     flat = distances.reshape(-1, *masks.shape[-2:])  # (L, H, W), a view
     for index, (x0, y0, cropped) in enumerate(_cropped(masks)):
-        inside = _exact(cropped)[1:-1, 1:-1]
+        inside = np.sqrt(_squares(cropped)[1:-1, 1:-1])
         flat[index, y0 : y0 + inside.shape[0], x0 : x0 + inside.shape[1]] = inside
     return torch.from_numpy(distances).to(masks.device)
 
@@ -73,10 +73,10 @@ def centre_point(masks: Tensor) -> tuple[Tensor, Tensor]:
     depths = np.zeros(masks.shape[:-2], dtype=np.float32)
     flat_points, flat_depths = points.reshape(-1, 2), depths.reshape(-1)  # views
     for index, (x0, y0, cropped) in enumerate(_cropped(masks)):
-        row, column, depth = _deepest_of(cropped)
-        if depth > 0:
+        row, column, square = _deepest_of(cropped)
+        if square > 0:
             flat_points[index] = (x0 + column - 1, y0 + row - 1)
-            flat_depths[index] = depth
+            flat_depths[index] = np.sqrt(square)
     return torch.from_numpy(points).to(masks.device), torch.from_numpy(depths).to(masks.device)
 
 
@@ -136,13 +136,14 @@ def _cropped(masks: Tensor) -> Iterator[tuple[int, int, npt.NDArray[np.uint8]]]:
         yield x0, y0, np.pad(array[y0 : y0 + height, x0 : x0 + width], 1)
 
 
-def _exact(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
-    """The distance of each true pixel to the nearest false one; squares are whole numbers, their roots in order."""
-    return cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+def _squares(pixels: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+    """The squared distance of each true pixel to the nearest false one: whole numbers, whatever roots were taken."""
+    distances = cv2.distanceTransform(pixels, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+    return np.rint(distances * distances)
 
 
 def _deepest_of(pixels: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
-    """Row and column of the first of the deepest pixels, and its distance.
+    """Row and column of the first of the deepest pixels, and its squared distance.
 
     In a large and ragged region most of the exact transform is about pixels that are far from being the deepest. A
     rough one, never off by more than `_ROUGH`, says which can be, and these alone are looked at exactly.
@@ -154,18 +155,18 @@ def _deepest_of(pixels: npt.NDArray[np.uint8]) -> tuple[int, int, float]:
         candidates = np.argwhere(rough >= most * (1 - _ROUGH) / (1 + _ROUGH))
         if len(candidates) * (2 * reach + 1) ** 2 < pixels.size / 8:
             return _deepest_among(pixels, candidates.tolist(), reach)
-    distances = _exact(pixels)
-    row, column = divmod(int(distances.argmax()), pixels.shape[1])
-    return row, column, float(distances[row, column])
+    squares = _squares(pixels)
+    row, column = divmod(int(squares.argmax()), pixels.shape[1])
+    return row, column, float(squares[row, column])
 
 
 def _deepest_among(pixels: npt.NDArray[np.uint8], candidates: list[list[int]], reach: int) -> tuple[int, int, float]:
-    """The first of the deepest of some pixels, [row, column], none of which is deeper than `reach`."""
+    """As `_deepest_of`, of some pixels, [row, column], none of which is deeper than `reach`."""
     best = (0, 0, 0.0)
     for row, column in candidates:
         top, left = max(row - reach, 0), max(column - reach, 0)
         around = pixels[top : row + reach + 1, left : column + reach + 1]
-        depth = float(_exact(np.ascontiguousarray(around))[row - top, column - left])
-        if depth > best[2]:
-            best = (row, column, depth)
+        square = float(_squares(np.ascontiguousarray(around))[row - top, column - left])
+        if square > best[2]:
+            best = (row, column, square)
     return best

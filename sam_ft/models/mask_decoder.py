@@ -143,9 +143,9 @@ class MaskDecoder(nn.Module):
 
     def _kernels(self, tokens: Tensor, multimask_output: bool | None) -> Tensor:
         """The kernels of M chosen masks: tokens (B, N, .., C) -> (B, N, C / 8, M)."""
-        mask_tokens = tokens[:, :, _MASK_TOKENS]  # (B, N, 4, C)
-        kernels = [mlp(mask_tokens[:, :, i]) for i, mlp in enumerate(self.output_hypernetworks_mlps)]
-        return torch.stack(kernels[_CHOSEN[multimask_output]], dim=-1)
+        mask_tokens = tokens[:, :, _MASK_TOKENS].unbind(dim=2)  # 4 times (B, N, C)
+        chosen = list(zip(self.output_hypernetworks_mlps, mask_tokens, strict=True))[_CHOSEN[multimask_output]]
+        return torch.stack([mlp(token) for mlp, token in chosen], dim=-1)
 
     def _prediction(self, low_res_logits: Tensor, tokens: Tensor, multimask_output: bool | None) -> MaskPrediction:
         """M masks (B, N, M, 4 h, 4 w), with what the tokens (B, N, .., C) tell of each."""

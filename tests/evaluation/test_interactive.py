@@ -257,7 +257,7 @@ def test_predictions_are_handed_out_with_their_records() -> None:
         Oracle(half_then_whole),
         [batch_of(THREE, ONE), batch_of(sample("more", (3, 3)))],
         on_batch=lambda records: batches.append(len(records)),
-        on_prediction=lambda record, logits: masks.update({record: logits > 0}),
+        on_prediction=lambda record, logits: masks.update({record: logits() > 0}),
     )
     assert set(masks) == set(records)
     assert batches == [16, 4]

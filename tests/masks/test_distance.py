@@ -40,8 +40,8 @@ def test_distances_equal_the_definition_for_random_masks() -> None:
     masks = random_blobs(seed=0)
     distances = distance_to_boundary(masks)
     assert masks.float().mean() > 0.3
-    for mask, distance in zip(masks.flatten(0, 1), distances.flatten(0, 1), strict=True):
-        torch.testing.assert_close(distance, brute_force(mask))
+    for mask, found in zip(masks.flatten(0, 1), distances.flatten(0, 1), strict=True):
+        torch.testing.assert_close(found, brute_force(mask))
 
 
 def test_centre_is_the_deepest_pixel_and_first_of_equals() -> None:
@@ -125,7 +125,9 @@ def bars() -> Tensor:
 @pytest.mark.parametrize(
     "masks",
     [
-        pytest.param(torch.cat([ragged(share, seed=seed) for share in (0.45, 0.5, 0.55) for seed in range(4)]), id="noise"),
+        pytest.param(
+            torch.cat([ragged(share, seed=seed) for share in (0.45, 0.5, 0.55) for seed in range(4)]), id="noise"
+        ),
         pytest.param(bars(), id="bars"),
         pytest.param(torch.ones(1, 300, 400, dtype=torch.bool), id="full"),
     ],
@@ -141,9 +143,9 @@ def test_the_centre_of_a_large_region_is_where_the_exact_distance_is_largest(mas
 
 def test_few_pixels_of_a_ragged_region_are_looked_at_exactly(monkeypatch) -> None:
     sizes = []
-    exact = distance._exact
+    exact = distance._squares
     monkeypatch.setattr("sam_ft.masks.distance._LARGE", 0)
-    monkeypatch.setattr("sam_ft.masks.distance._exact", lambda pixels: sizes.append(pixels.size) or exact(pixels))
+    monkeypatch.setattr("sam_ft.masks.distance._squares", lambda pixels: sizes.append(pixels.size) or exact(pixels))
     centre_point(ragged(0.5, seed=0))
     assert 0 < sum(sizes) < 300 * 400 / 8
 
