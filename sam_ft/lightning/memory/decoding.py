@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from sam_ft.any_checkpoints import AnyModel
 from sam_ft.lightning.fitting import Recipe
-from sam_ft.lightning.memory.watch import MemoryWatch
 from sam_ft.lightning.semantic_fitting import SemanticRecipe
 from sam_ft.losses.semantic import class_shares
 from sam_ft.models.sam.model import Sam
@@ -19,54 +16,40 @@ from sam_ft.prompts.sampling import low_resolution
 from sam_ft.types import FOREGROUND, ImageEmbedding, Prompts
 
 
-@dataclass(frozen=True)
-class Imagined:
-    """The loss, and the bytes of what would be kept for its gradient and was not run."""
-
-    loss: Tensor
-    not_run: int = 0
-
-
-def imagined_rounds(
-    recipe: Recipe, model: Sam, embedding: ImageEmbedding, *, truth: Tensor, watch: MemoryWatch
-) -> Imagined:
-    """The mean loss of the first two rounds and the last one; what lies between grows evenly with the clicks.
+def imagined_rounds(recipe: Recipe, model: Sam, embedding: ImageEmbedding, *, truth: Tensor) -> Tensor:
+    """The mean loss of all rounds.
 
     Args:
         recipe: says which rounds.
         model: decodes.
         embedding: of B images.
         truth: (B, N, S, S) bool.
-        watch: counts what is kept.
     """
     preset, size = _longest(recipe.prompts), 4 * embedding.features.shape[-1]
     decode = recipe.memory.decoder(model.decode, embedding)
-    targets, last = low_resolution(truth, size), preset.num_rounds - 1
+    targets = low_resolution(truth, size)
     classes = truth.new_zeros(truth.shape[:2], dtype=torch.int64) if model.class_names else None
     generator = torch.Generator(device=truth.device)
-    losses, kept = [], []
+    losses = []
     logits = torch.zeros_like(targets, dtype=torch.float32) if preset.first.mask_probability else None
-    for number in sorted({0, min(1, last), last}):
-        before = watch.live
+    for number in range(preset.num_rounds):
         prompts = _prompts(preset, number, truth=truth, logits=logits)
         prediction = decode(prompts, _multimask_output(preset, number))
         candidates = torch.ones_like(prediction.iou_predictions, dtype=torch.bool)
         parts = recipe.loss(prediction, targets, candidates, classes=classes, generator=generator)
         losses.append(parts.total.mean())
         logits = prediction.low_res_logits[:, :, 0].detach().clone()  # (B, N, h, w)
-        kept.append(watch.live - before)
-    not_run = (last - 2) * (kept[1] + kept[-1]) // 2 if last > 2 else 0
-    return Imagined(torch.stack(losses).mean(), not_run)
+    return torch.stack(losses).mean()
 
 
-def imagined_pixels(recipe: SemanticRecipe, model: AnyModel, embedding: ImageEmbedding) -> Imagined:
+def imagined_pixels(recipe: SemanticRecipe, model: AnyModel, embedding: ImageEmbedding) -> Tensor:
     """The loss of the classes of all pixels."""
     labels = torch.zeros(
         len(embedding.features), model.image_size, model.image_size, dtype=torch.int64, device=embedding.features.device
     )
     logits = model.classify_pixels(embedding)  # (B, K, h, w)
     shares = class_shares(labels, num_classes=logits.shape[1], size=logits.shape[-1])
-    return Imagined(recipe.loss(logits, shares).total)
+    return recipe.loss(logits, shares).total
 
 
 def _longest(preset: PromptPreset) -> InteractivePreset:

@@ -1,7 +1,7 @@
 """How much memory a training step takes, before there is one.
 
 The step is run on imagined tensors, which have a shape, a type and a device but no content, so that the same kernels
-are chosen and nothing is allocated. The rounds between the second and the last are not run: their bytes lie on a line.
+are chosen and nothing is allocated.
 """
 
 from __future__ import annotations
@@ -121,7 +121,6 @@ class _Step:
         self.watch = watch
         self.phases: list[StepMemory] = []
         self._kept_by_encoder = 0
-        self._not_run = 0  # bytes of the rounds that are not run
 
     def run(self) -> list[StepMemory]:
         """Forward and backward."""
@@ -165,11 +164,8 @@ class _Step:
                 embedding.features.register_hook(lambda _: self._end_phase(in_encoder=False))
             if isinstance(self.setup.recipe, Recipe):
                 sam = cast(Sam, self.model)  # nothing else takes prompts
-                done = imagined_rounds(self.setup.recipe, sam, embedding, truth=truth, watch=self.watch)
-            else:
-                done = imagined_pixels(self.setup.recipe, self.model, embedding)
-        self._not_run = done.not_run
-        return done.loss
+                return imagined_rounds(self.setup.recipe, sam, embedding, truth=truth)
+            return imagined_pixels(self.setup.recipe, self.model, embedding)
 
     def _num_objects(self) -> int:
         """On each image; in semantic segmentation one of each class."""
@@ -184,7 +180,7 @@ class _Step:
     def _end_phase(self, *, in_encoder: bool) -> None:
         """Note the peak since the last phase."""
         others = self.watch.peak - self.watch.peak_aside
-        rounds = 0 if in_encoder else others - self._kept_by_encoder + self._not_run
+        rounds = 0 if in_encoder else others - self._kept_by_encoder
         encoder = others if in_encoder else self._kept_by_encoder
         self.phases.append(StepMemory(weights=0, optimiser=self.watch.peak_aside, encoder=encoder, rounds=rounds))
         self.watch.restart()

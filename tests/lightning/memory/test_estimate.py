@@ -121,7 +121,7 @@ def semantic_setup(change: str = "full", **recipe: Any) -> Setup:
         pytest.param(lambda: setup_of(prompts=sam2(), loss=hq_loss()), id="points"),
         pytest.param(lambda: setup_of("hq", prompts=hq(), loss=hq_loss()), id="HQ-SAM"),
         pytest.param(lambda: setup_of("hq", memory=BOTH), id="HQ-SAM, blocks and rounds"),
-        pytest.param(lambda: setup_of(prompts=mask_refine()), id="masks first"),
+        pytest.param(lambda: setup_of(prompts=mask_refine(fewest_clicks=None)), id="masks first"),
         pytest.param(lambda: with_classes(setup_of()), id="classes"),
         pytest.param(lambda: with_classes(setup_of("hq", memory=BOTH)), id="HQ-SAM with classes"),
         pytest.param(lambda: semantic_setup(), id="semantic"),
