@@ -127,8 +127,11 @@ class MaskDecoder(nn.Module):
         """Masks for some objects on images of `size` (h, w) cells."""
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
         tokens, image = self._attend(output_tokens, shared, prompts)
-        logits = in_place(self._upscaled(image) @ self._kernels(tokens, multimask_output), size)
-        return self._prediction(logits, tokens, multimask_output)
+        kernels = self._kernels(tokens, multimask_output)
+        at_once = max(1, objects_at_once(image[:, 0]) // 2)  # upscaled features are twice as many numbers
+        upscaled = zip(image.split(at_once, dim=1), kernels.split(at_once, dim=1), strict=True)
+        masks = torch.cat([self._upscaled(some) @ own for some, own in upscaled], dim=1)  # (B, N, h * w * 16, M)
+        return self._prediction(in_place(masks, size), tokens, multimask_output)
 
     def _attend(self, output_tokens: Tensor, shared: SharedFeatures, prompts: PromptEmbedding) -> tuple[Tensor, Tensor]:
         """Output tokens (K, C) before each object's prompts go through the transformer with its image's features.
@@ -172,7 +175,7 @@ class MaskDecoder(nn.Module):
 
 
 def objects_at_once(features: Tensor) -> int:
-    """How many objects to decode at a time on images with features (B, C, h, w).
+    """How many objects to decode at a time that each have such features (B, ...) on B images.
 
     On a CPU without gradients as many as its caches hold: what is larger is fetched again from memory for each layer,
     and from the operating system for each result, which took three times as long (vit_b at 1024 px).

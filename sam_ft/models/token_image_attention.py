@@ -86,10 +86,10 @@ class Attention(nn.Module):
         keys = self.in_heads(self.k_proj(keys)) * self._scale  # (B, N, heads, T, d)
         weights = self._weights(self._scores_of_shared(keys, queries, self.q_proj, dense), present)
         learnt = self._projected_values(values) + dense.offset / self.num_heads  # (B, N, heads * T, C)
+        image = features[:, None].expand(*weights.shape[:2], -1, -1)
         if dense.small is not None:
-            weights = torch.cat([weights, dense.small.transpose(2, 3).to(weights.dtype)], dim=2)
-            learnt = torch.cat([learnt, dense.lift.expand(*learnt.shape[:2], -1, -1).to(learnt.dtype)], dim=2)
-        return features[:, None] + weights.transpose(2, 3) @ learnt
+            image = _plus_product(image, dense.small, dense.lift.expand(*weights.shape[:2], -1, -1))
+        return _plus_product(image, weights.transpose(2, 3), learnt)
 
     def tokens_to_image(self, tokens: Tensor, image: Tensor, keyed: Tensor) -> Tensor:
         """Tokens (B, N, T, C) attend to features (B, N, P, C), as keys with positions -> (B, N, T, C)."""
@@ -104,14 +104,19 @@ class Attention(nn.Module):
         attended = seen @ self._in_heads_of(self.v_proj).transpose(1, 2)  # (B, N, heads, T, d)
         return self.out_proj(attended.transpose(2, 3).flatten(3) + self.v_proj.bias)  # a query's weights sum to 1
 
-    def image_to_tokens(self, keyed: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
-        """Features with positions (B, N, P, C) attend to tokens (B, N, T, C) -> (B, N, P, C)."""
+    def image_to_tokens(self, image: Tensor, keyed: Tensor, keys: Tensor, values: Tensor, present: Tensor) -> Tensor:
+        """Features (B, N, P, C), as queries with positions, attend to tokens (B, N, T, C).
+
+        Returns:
+            (B, N, P, C), the features with what they have learnt from the tokens.
+        """
         keys = self.in_heads(self.k_proj(keys)) * self._scale  # (B, N, heads, T, d)
         if self._has_few(values):
             scores = self._folded_scores(keys, keyed, self.q_proj)
         else:
             scores = keys @ self.in_heads(self.q_proj(keyed)).transpose(3, 4)
-        return self._weights(scores, present).transpose(2, 3) @ self._projected_values(values)
+        weights = self._weights(scores, present)
+        return _plus_product(image, weights.transpose(2, 3), self._projected_values(values))
 
     def in_heads(self, x: Tensor) -> Tensor:
         """(.., L, heads * d) -> (.., heads, L, d)."""
@@ -170,3 +175,9 @@ class Attention(nn.Module):
         weight = self.out_proj.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)  # (heads, d, C)
         bias = self.out_proj.bias / self.num_heads  # the weights of each head sum to 1
         return (per_head @ weight + bias).flatten(2, 3)
+
+
+def _plus_product(x: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """`x + left @ right` without the product by itself: (B, N, P, C), (B, N, P, K), (B, N, K, C)."""
+    product = torch.baddbmm(x.flatten(0, 1), left.flatten(0, 1), right.flatten(0, 1))
+    return product.unflatten(0, left.shape[:2])

@@ -100,8 +100,8 @@ class TwoWayLayer(nn.Module):
         keyed = image + image_pe
         tokens = self.norm2(tokens + self.cross_attn_token_to_image.tokens_to_image(tokens + token_pe, image, keyed))
         tokens = self.norm3(tokens + self.mlp(tokens))
-        attended = self.cross_attn_image_to_token.image_to_tokens(keyed, tokens + token_pe, tokens, present)
-        return tokens, self.norm4(image + attended)
+        image = self.cross_attn_image_to_token.image_to_tokens(image, keyed, tokens + token_pe, tokens, present)
+        return tokens, self.norm4(image)
 
     def from_shared(
         self, tokens: Tensor, present: Tensor, shared: SharedFeatures, dense: DensePrompt

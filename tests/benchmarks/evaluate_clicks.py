@@ -1,8 +1,8 @@
 """mIoU against clicks of 30 objects by the evaluator, against a loop that calls `SamPredictor.predict` for each.
 
-`vit_b` at 1024 px with random weights, one image, five clicks on every object. Both sides start from the same
-embedding, and in a second row from the image. The loop is given the clicks that the evaluator recorded, and so saves
-itself the work of finding them, which ours does within its time.
+`vit_b` at 1024 px with random weights, one image, five clicks on every object. Both sides repeat the clicks of a
+recorded evaluation and start from the same embedding, and in a second row from the image. In the third row the
+evaluator looks for the clicks itself, while the loop is still told them.
 """
 
 from __future__ import annotations
@@ -16,7 +16,10 @@ import torch
 
 from sam_ft.checkpoints import save_meta
 from sam_ft.data.collation import Prepare, collate
-from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.interactive import evaluate_clicks, evaluate_interactively
+from sam_ft.evaluation.questions import Questions
+from sam_ft.evaluation.records import MaskRecord
+from sam_ft.evaluation.users import RecordedUser, SimulatedUser, User
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
 from sam_ft.types import Batch, Sample
@@ -37,18 +40,20 @@ def rows() -> list[Row]:
     batch = collate([Prepare(SIDE)(picture_of_discs())])
     with torch.inference_mode():
         embedded = replace(batch, images=None, embedding=model.encode_image(batch.images))
-    write_work(FOLDER, model, embedded)
     python = environment(NAME, PEER, beside_ours=True, pip_options=["--no-deps"])
+    recorded = write_work(FOLDER, model, embedded)
+    from_records, itself = RecordedUser(recorded, source="the benchmark"), SimulatedUser()
     found = []
-    for name, given, script, rounds, at_least in (
-        (NAME, embedded, "evaluate_clicks_peer.py", 5, 3),
-        (f"{NAME}/with the encoder", batch, "evaluate_clicks_peer_image.py", 3, 1),
+    for name, given, user, script, rounds, at_least in (
+        (NAME, embedded, from_records, "evaluate_clicks_peer.py", 5, 3),
+        (f"{NAME}/with the encoder", batch, from_records, "evaluate_clicks_peer_image.py", 3, 1),
+        (f"{NAME}/and finds the clicks", embedded, itself, "evaluate_clicks_peer.py", 3, 1),
     ):
         with PeerProcess(python, Path(__file__).with_name(script), folder=FOLDER) as peer:
             found.append(
                 compare(
                     name,
-                    ours=measurement_of(model, given),
+                    ours=measurement_of(model, given, user),
                     peer=peer,
                     peer_name="SamPredictor of segment_anything 1.0",
                     agree=same_ious,
@@ -59,11 +64,12 @@ def rows() -> list[Row]:
     return found
 
 
-def measurement_of(model: Sam, batch: Batch) -> Callable[[], np.ndarray]:
+def measurement_of(model: Sam, batch: Batch, user: User) -> Callable[[], np.ndarray]:
     """(objects, clicks) IoU."""
+    questions = Questions(clicks=CLICKS, box=False, oracle=False)
 
     def work() -> np.ndarray:
-        records = evaluate_clicks(model, [batch], clicks=CLICKS, with_box=False)
+        records = evaluate_interactively(model, [batch], questions, user=user)
         return np.array([record.iou for record in records]).reshape(-1, len(CLICKS))
 
     return work
@@ -74,8 +80,8 @@ def same_ious(ours: np.ndarray, peer: dict[str, np.ndarray]) -> bool:
     return ours.shape == peer["ious"].shape and bool(np.abs(ours - peer["ious"]).max() <= 1e-4)
 
 
-def write_work(folder: Path, model: Sam, batch: Batch) -> None:
-    """Weights, image, masks, embedding, and the clicks that the evaluator makes."""
+def write_work(folder: Path, model: Sam, batch: Batch) -> list[MaskRecord]:
+    """Weights, image, masks, embedding, and the clicks that the evaluator makes; returns its records."""
     folder.mkdir(parents=True, exist_ok=True)
     save_meta(model, folder / "sam.pth")
     records = evaluate_clicks(model, [batch], clicks=CLICKS[-1:], with_box=False)
@@ -90,6 +96,7 @@ def write_work(folder: Path, model: Sam, batch: Batch) -> None:
         points=np.array([record.points for record in records], dtype=np.float32),  # (objects, clicks, 2)
         labels=np.array([record.labels for record in records], dtype=np.int64),  # (objects, clicks)
     )
+    return records
 
 
 def picture_of_discs() -> Sample:

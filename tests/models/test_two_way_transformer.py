@@ -59,14 +59,14 @@ def some_present(num_tokens: int = T) -> Tensor:
 
 @pytest.mark.parametrize("num_tokens", [FEW, MANY])
 def test_image_to_token_attention_equals_plain_attention(attention, num_tokens):
-    keyed = draw(B, N, P, C)
+    image, keyed = draw(B, N, P, C), draw(B, N, P, C)
     keys, values, present = draw(B, N, num_tokens, C), draw(B, N, num_tokens, C), some_present(num_tokens)
-    attended = attention.image_to_tokens(keyed, keys, values, present)
-    assert attended.shape == (B, N, P, C)
+    told = attention.image_to_tokens(image, keyed, keys, values, present)
+    assert told.shape == (B, N, P, C)
     for b in range(B):
         for n in range(N):
-            expected = plain_attention(attention, keyed[b, n], keys[b, n], values[b, n], present[b, n])
-            torch.testing.assert_close(attended[b, n], expected, atol=1e-9, rtol=1e-9)
+            expected = image[b, n] + plain_attention(attention, keyed[b, n], keys[b, n], values[b, n], present[b, n])
+            torch.testing.assert_close(told[b, n], expected, atol=1e-9, rtol=1e-9)
 
 
 @pytest.mark.parametrize("num_tokens", [FEW, MANY])
