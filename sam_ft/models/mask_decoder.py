@@ -25,8 +25,8 @@ NUM_MASK_TOKENS = 4
 _MASK_TOKENS = slice(1, 1 + NUM_MASK_TOKENS)
 """Where the mask tokens stand in the sequence, after the IoU token."""
 
-_NUMBERS_AT_ONCE = 2**21
-"""Of the objects' image features that are decoded together on a CPU: 8 MiB."""
+_NUMBERS_AT_ONCE = 2**22
+"""Of the objects' image features that are decoded together on a CPU: 16 MiB."""
 
 _CHOSEN = {True: slice(1, None), False: slice(0, 1), None: slice(0, None)}
 """The mask tokens that answer, by `multimask_output`."""
@@ -114,7 +114,7 @@ class MaskDecoder(nn.Module):
             raise ValueError("Expected a model with a semantic head, but it has none: see `add_semantic_head`.")
         output_tokens = torch.cat([self.iou_token.weight, head.class_tokens.weight])  # (1 + K, C)
         tokens, image = self._attend(output_tokens, self._look_at(features, image_pe), prompts)
-        kernels = head.kernels(tokens[:, :, 1 : 1 + len(head.names)])  # (B, 1, C / 8, K)
+        kernels = head.kernels(tokens[:, :, 1:])  # (B, 1, C / 8, K)
         return in_place(self._upscaled(image) @ kernels, (features.shape[2], features.shape[3])).squeeze(1)
 
     def _look_at(self, features: Tensor, image_pe: Tensor) -> SharedFeatures:
@@ -126,29 +126,38 @@ class MaskDecoder(nn.Module):
     ) -> MaskPrediction:
         """Masks for some objects on images of `size` (h, w) cells."""
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        tokens, image = self._attend(output_tokens, shared, prompts)
+        num_outputs = 2 if multimask_output is False else None
+        tokens, image = self._attend(output_tokens, shared, prompts, num_outputs=num_outputs)
         kernels = self._kernels(tokens, multimask_output)
         at_once = max(1, objects_at_once(image[:, 0]) // 2)  # upscaled features are twice as many numbers
         upscaled = zip(image.split(at_once, dim=1), kernels.split(at_once, dim=1), strict=True)
         masks = torch.cat([self._upscaled(some) @ own for some, own in upscaled], dim=1)  # (B, N, h * w * 16, M)
         return self._prediction(in_place(masks, size), tokens, multimask_output)
 
-    def _attend(self, output_tokens: Tensor, shared: SharedFeatures, prompts: PromptEmbedding) -> tuple[Tensor, Tensor]:
+    def _attend(
+        self,
+        output_tokens: Tensor,
+        shared: SharedFeatures,
+        prompts: PromptEmbedding,
+        *,
+        num_outputs: int | None = None,
+    ) -> tuple[Tensor, Tensor]:
         """Output tokens (K, C) before each object's prompts go through the transformer with its image's features.
 
         Returns:
-            The tokens (B, N, K + T, C) and the image features (B, N, h * w, C).
+            The output tokens (B, N, K, C), or only the first `num_outputs`, and the image features (B, N, h * w, C).
         """
         batch, objects = prompts.sparse.shape[:2]
         tokens = torch.cat([output_tokens.expand(batch, objects, -1, -1), prompts.sparse], dim=2)  # (B, N, K + T, C)
         present = F.pad(prompts.present, (len(output_tokens), 0), value=True)  # (B, N, K + T)
-        return self.transformer(tokens, present, shared, prompts.dense)
+        return self.transformer(tokens, present, shared, prompts.dense, num_outputs=num_outputs or len(output_tokens))
 
     def _kernels(self, tokens: Tensor, multimask_output: bool | None) -> Tensor:
         """The kernels of M chosen masks: tokens (B, N, .., C) -> (B, N, C / 8, M)."""
-        mask_tokens = tokens[:, :, _MASK_TOKENS].unbind(dim=2)  # 4 times (B, N, C)
-        chosen = list(zip(self.output_hypernetworks_mlps, mask_tokens, strict=True))[_CHOSEN[multimask_output]]
-        return torch.stack([mlp(token) for mlp, token in chosen], dim=-1)
+        chosen = _CHOSEN[multimask_output]
+        mask_tokens = tokens[:, :, _MASK_TOKENS][:, :, chosen].unbind(dim=2)  # M times (B, N, C)
+        mlps = self.output_hypernetworks_mlps[chosen]
+        return torch.stack([mlp(token) for mlp, token in zip(mlps, mask_tokens, strict=True)], dim=-1)
 
     def _prediction(self, low_res_logits: Tensor, tokens: Tensor, multimask_output: bool | None) -> MaskPrediction:
         """M masks (B, N, M, 4 h, 4 w), with what the tokens (B, N, .., C) tell of each."""

@@ -84,7 +84,8 @@ class Attention(nn.Module):
             (B, N, P, C), the features (B, P, C) with `dense` and with what they have learnt from the tokens.
         """
         keys = self.in_heads(self.k_proj(keys)) * self._scale  # (B, N, heads, T, d)
-        weights = self._weights(self._scores_of_shared(keys, queries, self.q_proj, dense), present)
+        scores = self._scores_of_shared(keys, queries, self.q_proj, dense, present=present)
+        weights = scores.softmax(dim=3).flatten(2, 3)  # (B, N, heads * T, P)
         learnt = self._projected_values(values) + dense.offset / self.num_heads  # (B, N, heads * T, C)
         image = features[:, None].expand(*weights.shape[:2], -1, -1)
         if dense.small is not None:
@@ -112,10 +113,10 @@ class Attention(nn.Module):
         """
         keys = self.in_heads(self.k_proj(keys)) * self._scale  # (B, N, heads, T, d)
         if self._has_few(values):
-            scores = self._folded_scores(keys, keyed, self.q_proj)
+            scores = self._folded_scores(keys, keyed, self.q_proj, present=present)
         else:
-            scores = keys @ self.in_heads(self.q_proj(keyed)).transpose(3, 4)
-        weights = self._weights(scores, present)
+            scores = _without_absent(keys @ self.in_heads(self.q_proj(keyed)).transpose(3, 4), present)
+        weights = scores.softmax(dim=3).flatten(2, 3)  # (B, N, heads * T, P)
         return _plus_product(image, weights.transpose(2, 3), self._projected_values(values))
 
     def in_heads(self, x: Tensor) -> Tensor:
@@ -143,7 +144,15 @@ class Attention(nn.Module):
         bias = tokens @ projection.bias.unflatten(0, (self.num_heads, -1, 1))  # (B, N, heads, T, 1)
         return (folded @ features.transpose(2, 3)).unflatten(2, tokens.shape[2:4]) + bias
 
-    def _scores_of_shared(self, tokens: Tensor, image: Tensor, projection: nn.Linear, dense: DensePrompt) -> Tensor:
+    def _scores_of_shared(
+        self,
+        tokens: Tensor,
+        image: Tensor,
+        projection: nn.Linear,
+        dense: DensePrompt,
+        *,
+        present: Tensor | None = None,
+    ) -> Tensor:
         """Products of projected tokens (B, N, heads, T, d) with an image's features (B, heads, P, d).
 
         Args:
@@ -151,6 +160,7 @@ class Attention(nn.Module):
             image: projected.
             projection: what projected it.
             dense: what is not in `image` yet.
+            present: (B, N, T) bool; all products of other tokens are -inf.
 
         Returns:
             (B, N, heads, T, P).
@@ -158,16 +168,12 @@ class Attention(nn.Module):
         joint = tokens.transpose(1, 2).flatten(2, 3)  # (B, heads, N * T, d)
         scores = (joint @ image.transpose(2, 3)).unflatten(2, (tokens.shape[1], -1)).transpose(1, 2)
         folded = tokens @ self._in_heads_of(projection)  # (B, N, heads, T, C)
-        scores = scores + (folded @ dense.offset.transpose(2, 3)[:, :, None])
+        offset = _without_absent(folded @ dense.offset.transpose(2, 3)[:, :, None], present)  # (B, N, heads, T, 1)
         if dense.small is None:
-            return scores
-        small = (folded @ dense.lift.T).flatten(2, 3) @ dense.small.transpose(2, 3)  # (B, N, heads * T, P)
+            return scores + offset
+        offset = offset.flatten(2, 3).expand(-1, -1, -1, scores.shape[-1])  # (B, N, heads * T, P)
+        small = _plus_product(offset, (folded @ dense.lift.T).flatten(2, 3), dense.small.transpose(2, 3))
         return scores + small.view_as(scores)
-
-    def _weights(self, scores: Tensor, present: Tensor) -> Tensor:
-        """Scores (B, N, heads, T, P) of the tokens that are present (B, N, T) -> weights (B, N, heads * T, P)."""
-        absent = ~present[:, :, None, :, None]
-        return scores.masked_fill(absent, float("-inf")).softmax(dim=3).flatten(2, 3)
 
     def _projected_values(self, values: Tensor) -> Tensor:
         """Each head's share of the output for each token: (B, N, T, C) -> (B, N, heads * T, C)."""
@@ -175,6 +181,11 @@ class Attention(nn.Module):
         weight = self.out_proj.weight.unflatten(1, (self.num_heads, -1)).permute(1, 2, 0)  # (heads, d, C)
         bias = self.out_proj.bias / self.num_heads  # the weights of each head sum to 1
         return (per_head @ weight + bias).flatten(2, 3)
+
+
+def _without_absent(scores: Tensor, present: Tensor | None) -> Tensor:
+    """Scores (B, N, heads, T, P or 1), -inf for tokens that are not present (B, N, T)."""
+    return scores if present is None else scores.masked_fill(~present[:, :, None, :, None], float("-inf"))
 
 
 def _plus_product(x: Tensor, left: Tensor, right: Tensor) -> Tensor:

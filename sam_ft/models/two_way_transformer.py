@@ -54,7 +54,7 @@ class TwoWayTransformer(nn.Module):
         )
 
     def forward(
-        self, tokens: Tensor, present: Tensor, shared: SharedFeatures, dense: DensePrompt
+        self, tokens: Tensor, present: Tensor, shared: SharedFeatures, dense: DensePrompt, *, num_outputs: int
     ) -> tuple[Tensor, Tensor]:
         """Let tokens and image exchange what they know.
 
@@ -63,15 +63,17 @@ class TwoWayTransformer(nn.Module):
             present: (B, N, T) bool; no one attends to a token that is not present.
             shared: of the B images.
             dense: what each object adds to the features of its image.
+            num_outputs: how many tokens, K, are wanted back: the first ones.
 
         Returns:
-            The tokens (B, N, T, C) and the image features (B, N, P, C).
+            The tokens (B, N, K, C) and the image features (B, N, P, C).
         """
         token_pe = tokens
         first, *others = (cast(TwoWayLayer, layer) for layer in self.layers)
         tokens, image = first.from_shared(tokens, present, shared, dense)
         for layer in others:
             tokens, image = layer(tokens, token_pe, present, image, shared.image_pe)
+        tokens, token_pe = tokens[:, :, :num_outputs], token_pe[:, :, :num_outputs]  # no other token's look is wanted
         attended = self.final_attn_token_to_image.tokens_to_image(tokens + token_pe, image, image + shared.image_pe)
         return self.norm_final_attn(tokens + attended), image
 

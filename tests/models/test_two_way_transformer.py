@@ -142,7 +142,7 @@ def reference_layers(transformer: TwoWayTransformer, tokens: Tensor, image: Tens
 def test_transformer_equals_the_papers_figure_object_by_object(transformer, dense):
     tokens, features, image_pe, added = draw(B, N, T, C), draw(B, P, C), draw(P, C), dense()
     shared = transformer.look_at(features, image_pe)
-    out_tokens, out_image = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), shared, added)
+    out_tokens, out_image = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), shared, added, num_outputs=T)
     assert out_tokens.shape == (B, N, T, C) and out_image.shape == (B, N, P, C)
     image = (features[:, None] + added.whole()).expand(B, N, P, C)
     for b in range(B):
@@ -157,10 +157,19 @@ def test_tokens_that_are_not_present_change_nothing(transformer):
     shared = transformer.look_at(draw(B, P, C), draw(P, C))
     padded = torch.cat([tokens, 100 * draw(B, N, 3, C)], dim=2)
     present = torch.arange(T + 3).expand(B, N, -1) < T
-    expected = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), shared, added)
-    out_tokens, out_image = transformer(padded, present, shared, added)
-    torch.testing.assert_close(out_tokens[:, :, :T], expected[0], atol=1e-9, rtol=1e-9)
+    expected = transformer(tokens, torch.ones(B, N, T, dtype=torch.bool), shared, added, num_outputs=T)
+    out_tokens, out_image = transformer(padded, present, shared, added, num_outputs=T)
+    torch.testing.assert_close(out_tokens, expected[0], atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(out_image, expected[1], atol=1e-9, rtol=1e-9)
+
+
+def test_the_first_tokens_are_the_same_without_the_others(transformer):
+    tokens, present, added = draw(B, N, T, C), some_present(), masks_added()
+    shared = transformer.look_at(draw(B, P, C), draw(P, C))
+    every_token, expected_image = transformer(tokens, present, shared, added, num_outputs=T)
+    two, image = transformer(tokens, present, shared, added, num_outputs=2)
+    torch.testing.assert_close(two, every_token[:, :, :2], atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(image, expected_image, atol=1e-9, rtol=1e-9)
 
 
 def test_an_images_features_are_projected_once_for_the_first_layer(transformer):
@@ -169,7 +178,7 @@ def test_an_images_features_are_projected_once_for_the_first_layer(transformer):
         layer.cross_attn_token_to_image.k_proj.register_forward_hook(lambda m, args, out: seen.append(args[0].shape))
     shared = transformer.look_at(draw(B, P, C), draw(P, C))
     many = draw(B, N, 8, C)  # of 2 heads, as many as the 8 channels that keys have
-    transformer(many, torch.ones(B, N, 8, dtype=torch.bool), shared, masks_added())
+    transformer(many, torch.ones(B, N, 8, dtype=torch.bool), shared, masks_added(), num_outputs=8)
     assert seen == [(B, P, C), (B, N, P, C)]
 
 

@@ -113,7 +113,7 @@ class HqMaskDecoder(MaskDecoder):
         upscaled = self._upscaled(image)  # (B, N, h * w * 16, C / 8)
         own = self.embedding_maskfeature(in_place(upscaled, size).flatten(0, 1))  # (B * N, C / 8, 4 h, 4 w)
         own = own.unflatten(0, tokens.shape[:2]) + detail[:, None]  # (B, N, C / 8, 4 h, 4 w)
-        kernel = self.hf_mlp(tokens[:, :, len(output_tokens) - 1])  # (B, N, C / 8)
+        kernel = self.hf_mlp(tokens[:, :, -1])  # (B, N, C / 8)
         high_quality = torch.einsum("bnchw,bnc->bnhw", own, kernel)[:, :, None]  # (B, N, 1, 4 h, 4 w)
         return self._prediction(in_place(upscaled @ kernels, size) + high_quality, tokens, multimask_output)
 
