@@ -135,15 +135,6 @@ class Attention(nn.Module):
         """Its weight by heads: (heads, d, C)."""
         return projection.weight.unflatten(0, (self.num_heads, -1))
 
-    def _folded_scores(self, tokens: Tensor, features: Tensor, projection: nn.Linear) -> Tensor:
-        """Products of projected tokens (B, N, heads, T, d) with features (B, N, P, C) -> (B, N, heads, T, P).
-
-        `tokens @ projection(features)`, where the bias gives all of a token's products the same.
-        """
-        folded = (tokens @ self._in_heads_of(projection)).flatten(2, 3)  # (B, N, heads * T, C)
-        bias = tokens @ projection.bias.unflatten(0, (self.num_heads, -1, 1))  # (B, N, heads, T, 1)
-        return (folded @ features.transpose(2, 3)).unflatten(2, tokens.shape[2:4]) + bias
-
     def _scores_of_shared(
         self,
         tokens: Tensor,
@@ -174,6 +165,19 @@ class Attention(nn.Module):
         offset = offset.flatten(2, 3).expand(-1, -1, -1, scores.shape[-1])  # (B, N, heads * T, P)
         small = _plus_product(offset, (folded @ dense.lift.T).flatten(2, 3), dense.small.transpose(2, 3))
         return scores + small.view_as(scores)
+
+    def _folded_scores(
+        self, tokens: Tensor, features: Tensor, projection: nn.Linear, *, present: Tensor | None = None
+    ) -> Tensor:
+        """Products of projected tokens (B, N, heads, T, d) with features (B, N, P, C) -> (B, N, heads, T, P).
+
+        `tokens @ projection(features)`, where the bias gives all of a token's products the same; `present` as in
+        `_scores_of_shared`.
+        """
+        folded = (tokens @ self._in_heads_of(projection)).flatten(2, 3)  # (B, N, heads * T, C)
+        bias = tokens @ projection.bias.unflatten(0, (self.num_heads, -1, 1))  # (B, N, heads, T, 1)
+        scores = (folded @ features.transpose(2, 3)).unflatten(2, tokens.shape[2:4])
+        return scores + _without_absent(bias, present)
 
     def _projected_values(self, values: Tensor) -> Tensor:
         """Each head's share of the output for each token: (B, N, T, C) -> (B, N, heads * T, C)."""
