@@ -247,7 +247,7 @@ def test_a_mistake_in_a_semantic_training_is_one_line(
 def test_what_does_not_fit_is_trained_nevertheless_and_comes_with_what_would_fit(
     sam_ft: Program, synthetic: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("sam_ft.lightning.memory.advice.room_on", lambda device, num_processes: 120 * 2**20)
+    monkeypatch.setattr("sam_ft.lightning.memory.advice.room_on", lambda device, num_processes: 150 * 2**20)
     done = sam_ft("fit", *synthetic, "monitoring.pictures=0", "prompts=mixture", "output=run")
     assert done.code == 2 and "num_clicks" in done.err  # no setting of a mixture
     settings = [override for override in synthetic if not override.startswith("prompts.")]
