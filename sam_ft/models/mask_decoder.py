@@ -126,7 +126,7 @@ class MaskDecoder(nn.Module):
     ) -> MaskPrediction:
         """Masks for some objects on images of `size` (h, w) cells."""
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
-        num_outputs = 2 if multimask_output is False else None
+        num_outputs = 2 if multimask_output is False else None  # the IoU token and mask token 0; or all
         tokens, image = self._attend(output_tokens, shared, prompts, num_outputs=num_outputs)
         kernels = self._kernels(tokens, multimask_output)
         at_once = max(1, objects_at_once(image[:, 0]) // 2)  # upscaled features are twice as many numbers
