@@ -23,7 +23,7 @@ from sam_ft.data.splits import DataSplits
 from sam_ft.doctor.advice import Known, Setting, advice_for
 from sam_ft.doctor.examination import Examination, Plan, examine, with_finding
 from sam_ft.doctor.experiment import experiment_command, experiment_yaml, write_experiment
-from sam_ft.doctor.findings import Finding, Severity
+from sam_ft.doctor.findings import Severity, refusal
 from sam_ft.doctor.inventory.listing import inventory_of
 from sam_ft.doctor.page import doctor_page
 from sam_ft.doctor.report import as_json, described, summary_lines, verdict
@@ -50,8 +50,7 @@ def doctor(config: DictConfig) -> None:
     if "data" not in config or config.data is None:
         raise ValueError("Expected a data set to look at, but got none: add data=NAME and its settings.")
     build: partial[DataSplits] = instantiate(config.data, _partial_=True)
-    with quiet_readers():
-        inventory = inventory_of(build)
+    inventory = inventory_of(build)
     total = min(len(inventory.cases), plan.limit)
     interval = 0.5 if sys.stderr.isatty() else 15
     with tqdm(total=total, desc="looking", unit="case", mininterval=interval, dynamic_ncols=True) as bar:
@@ -86,7 +85,7 @@ def doctor(config: DictConfig) -> None:
 
 @contextmanager
 def quiet_readers() -> Iterator[None]:
-    """What the readers of data say and warn of is found by the checks."""
+    """What the readers of data say and warn of is found by the checks, or is a finding already."""
     logger = logging.getLogger("sam_ft.data")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -116,10 +115,7 @@ def built(examination: Examination, build: partial[DataSplits]) -> tuple[Examina
         with quiet_readers():
             return examination, build()
     except ValueError as err:
-        text = " ".join(str(err).split())
-        return with_finding(
-            examination, Finding("refused", Severity.ERROR, text, "A training would say the same.")
-        ), None
+        return with_finding(examination, refusal(err)), None
 
 
 def what_was_given(config: DictConfig) -> tuple[dict[str, str | None], dict[str, Any]]:

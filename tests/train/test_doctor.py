@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from tests.doctor import faults_of_images, healthy
+from tests.doctor import faults_of_images, healthy, layouts
 
 Program = Callable[..., Any]
 TINY = [
@@ -70,6 +70,28 @@ def test_what_only_the_reader_refuses_is_an_error_too(sam_ft: Program, tmp_path:
     result = sam_ft("doctor", *given)
     assert result.code == 1
     assert "ERROR refused: Expected at least one object of 9000 pixels" in result.out
+
+
+def test_a_data_set_that_its_reader_refuses_is_an_error_with_a_page(sam_ft: Program, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        healthy.save(tmp_path / "cells" / name / "images" / "image.png", healthy.picture(0)[0])
+    result = sam_ft("doctor", "data=instance_folders", f"data.root={tmp_path}/cells", "output=look", "measure=false")
+    assert result.code == 1, result.err
+    assert "ERROR refused: Expected" in result.out and "0 images" in result.out
+    assert "refused" in Path("look/index.html").read_text()
+    assert [each["code"] for each in json.loads(Path("look/doctor.json").read_text())["findings"]] == ["refused"]
+
+
+def test_one_damaged_volume_of_a_described_data_set_is_one_finding(sam_ft: Program, tmp_path: Path) -> None:
+    data = layouts.nnunet(tmp_path)
+    label = data.files("labelsTr", ".")[0]
+    label.write_bytes(label.read_bytes()[:200])
+    result = sam_ft("doctor", "data=nnunet", f"data.root={data.root}", "output=look", "measure=false")
+    assert result.code == 1, result.err
+    assert "10 volumes (6 train, 2 val, 2 test)" in result.out and "ERROR unreadable_label: 1 label" in result.out
+    told = json.loads(Path("look/doctor.json").read_text())
+    assert [finding["code"] for finding in told["findings"]] == ["unreadable_label"]
+    assert [(each["value"], each["labels"]) for each in told["values"]] == [(1, 9)]
 
 
 def test_what_the_user_has_set_is_kept_and_not_suggested(sam_ft: Program, tmp_path: Path) -> None:

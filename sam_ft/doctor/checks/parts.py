@@ -72,13 +72,17 @@ def _groups_by(cases: Sequence[Case], rule: str) -> dict[str, list[Case]]:
         raise ValueError(f"Expected `group` to be a regular expression, but got {rule!r}: {err}.") from err
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        if match := expression.search(case.name if case.image is None else case.image.as_posix()):
+        if match := expression.search(_path_of(case)):
             groups[match.group(1) if expression.groups else match.group()].append(case)
     if not groups:
         raise ValueError(
-            f"Expected `group` to match images' paths, but {rule!r} matches none, such as {cases[0].image}."
+            f"Expected `group` to match images' paths, but {rule!r} matches none, such as {_path_of(cases[0])}."
         )
     return groups
+
+
+def _path_of(case: Case) -> str:
+    return case.name if case.path is None else case.path.as_posix()
 
 
 def _shared(groups: Mapping[str, Sequence[Case]]) -> Iterator[Finding]:
