@@ -12,6 +12,7 @@ import numpy as np
 
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.sources import ImageSource, LabelSource
+from sam_ft.data.pixels import AS_IT_IS, PixelRule
 from sam_ft.data.semantic_maps import ClassValues
 from sam_ft.data.splits import Part
 from sam_ft.doctor.findings import Finding
@@ -81,7 +82,7 @@ class Inventory:
         rule: what counts as an object of a slice; of volumes only.
         values: what the numbers in label maps of classes mean.
         smallest_px: smaller objects are left out.
-        is_stretched: whether the brightness of each image is stretched.
+        pixels: how the pixels of image files are shown.
     """
 
     cases: Sequence[Case]
@@ -93,7 +94,7 @@ class Inventory:
     rule: ObjectRule = field(default_factory=ObjectRule)
     values: ClassValues | None = None
     smallest_px: int = 1
-    is_stretched: bool = False
+    pixels: PixelRule = AS_IT_IS
 
     @property
     def least_area_px(self) -> int:

@@ -21,6 +21,7 @@ from sam_ft.doctor.findings import refusal
 from sam_ft.doctor.inventory.described import decathlon_cases, nnunet_cases
 from sam_ft.doctor.inventory.folders import class_maps, instance_maps
 from sam_ft.doctor.inventory.hearing import heard, warnings_of_readers
+from sam_ft.doctor.inventory.look import pixel_rule
 from sam_ft.doctor.inventory.opened import dicom_series, medsam_archives
 from sam_ft.doctor.inventory.patterns import volume_pairs
 from sam_ft.doctor.inventory.samples import sample_cases
@@ -55,7 +56,11 @@ def inventory_of(build: partial[DataSplits]) -> Inventory:
     try:
         with heard() as texts:
             listed = BY_READERS.get(build.func)
-            inventory = sample_cases(build()) if listed is None else listed(dict(build.keywords))
+            inventory = _by_samples(build) if listed is None else listed(dict(build.keywords))
     except ValueError as err:
         return Inventory(cases=(), findings=[refusal(err)])
     return replace(inventory, findings=[*inventory.findings, *warnings_of_readers(texts)])
+
+
+def _by_samples(build: partial[DataSplits]) -> Inventory:
+    return replace(sample_cases(build()), pixels=pixel_rule(build.keywords))

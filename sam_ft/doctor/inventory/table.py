@@ -13,6 +13,7 @@ from sam_ft.data.manifest import ManifestColumns
 from sam_ft.data.splits import Part
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Finding, Found, Severity, counted
+from sam_ft.doctor.inventory.look import pixel_rule
 from sam_ft.doctor.inventory.parts import assigned
 
 Row = dict[str, str]
@@ -38,7 +39,7 @@ def listed_rows(arguments: dict[str, Any]) -> Inventory:
         cases=cases,
         findings=[*listing.findings(), *refused],
         smallest_px=arguments["min_area_px"],
-        is_stretched=arguments["stretch"],
+        pixels=pixel_rule(arguments),
     )
 
 
