@@ -22,7 +22,7 @@ from sam_ft.cli import find_configs
 from sam_ft.data.splits import DataSplits
 from sam_ft.doctor.advice import Known, Setting, advice_for
 from sam_ft.doctor.examination import Examination, Plan, examine, with_finding
-from sam_ft.doctor.experiment import experiment_command, experiment_yaml, write_experiment
+from sam_ft.doctor.experiment import Choice, experiment_command, experiment_yaml, write_experiment
 from sam_ft.doctor.findings import Severity, refusal
 from sam_ft.doctor.inventory.listing import inventory_of
 from sam_ft.doctor.page import doctor_page
@@ -57,7 +57,7 @@ def doctor(config: DictConfig) -> None:
         examination = examine(inventory, plan, on_case=lambda: bar.update())
     examination, data = built(examination, build)
     choices, given = what_was_given(config)
-    settings = suggestions(examination, config, given=[*choices, *given])
+    settings = suggestions(examination, config, given=[*(choice.group for choice in choices), *given])
     suited = with_settings(config, settings)
     cost = cost_of(suited, data) if config.measure and data is not None else []
     text = experiment_yaml(choices, given, settings, head=head_of(examination, output))
@@ -118,15 +118,16 @@ def built(examination: Examination, build: partial[DataSplits]) -> tuple[Examina
         return with_finding(examination, refusal(err)), None
 
 
-def what_was_given(config: DictConfig) -> tuple[dict[str, str | None], dict[str, Any]]:
+def what_was_given(config: DictConfig) -> tuple[list[Choice], dict[str, Any]]:
     """The choices of config groups and the settings that the user gave, without those of the doctor alone."""
     hydra = HydraConfig.get()
-    choices: dict[str, str | None] = {}
+    choices: list[Choice] = []
     given: dict[str, Any] = {}
     for override in OverridesParser.create().parse_overrides(list(hydra.overrides.task)):
         key = override.key_or_group
-        if key in hydra.runtime.choices:
-            choices[key] = hydra.runtime.choices[key]
+        group = key if override.package is None else f"{key}@{override.package}"
+        if group in hydra.runtime.choices:
+            choices.append(Choice(group, hydra.runtime.choices[group], is_added=override.is_add()))
         elif key not in OWN_SETTINGS and not override.is_delete():
             value = OmegaConf.select(config, key)
             given[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

@@ -46,6 +46,37 @@ def test_the_experiment_that_the_doctor_writes_is_one_that_fit_runs(sam_ft: Prog
     assert (config.data.min_area_px, config.model.image_size, config.trainer.max_steps) == (10, 256, 2)
 
 
+DRAWN = {"num_train": 2, "num_val": 1, "num_test": 1, "image_size": 64}
+
+
+def drawn(key: str, **changes: int) -> list[str]:
+    """A set of a few drawn images at a place of the config."""
+    return [f"+data@{key}=synthetic", *(f"{key}.{name}={value}" for name, value in (DRAWN | changes).items())]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["data=mixture", *drawn("data.sets.a"), *drawn("data.sets.b", seed=1), "data.weights={a: 1, b: 3}"],
+        ["task=unet", "data=boundaries", *drawn("data.of"), "data.boundary_px=1", "model.image_size=64"],
+    ],
+    ids=["mixture", "boundaries"],
+)
+def test_the_experiment_of_sets_within_a_data_set_is_one_that_fit_runs(sam_ft: Program, given: list[str]) -> None:
+    tiny = (
+        TINY
+        if given[0] == "data=mixture"
+        else [each for each in TINY if not each.startswith(("prompts", "monitoring.th"))]
+    )
+    result = sam_ft("doctor", *given, *tiny, "measure=false", "output=look")
+    assert result.code == 0, result.err
+    trained = sam_ft("fit", "--config-dir", "look", "--config-name", "experiment", "output=run")
+    assert trained.code == 0, trained.err
+    assert "after 2 steps" in trained.out and Path("run/last.ckpt").is_file()
+    written, trained_on = OmegaConf.load("look/doctor.json").data, OmegaConf.load("run/config.yaml").data
+    assert written == trained_on
+
+
 def test_errors_are_told_by_the_exit_code_the_console_the_page_and_the_json_file(
     sam_ft: Program, tmp_path: Path
 ) -> None:
