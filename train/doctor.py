@@ -13,12 +13,15 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import instantiate
+from hydra.errors import InstantiationException
+from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from sam_ft.checks import expect_bool
 from sam_ft.cli import find_configs
+from sam_ft.data.boundaries import boundary_splits
+from sam_ft.data.mixture import mixture_splits
 from sam_ft.data.splits import DataSplits
 from sam_ft.doctor.advice import Known, Setting, advice_for
 from sam_ft.doctor.examination import Examination, Plan, examine, with_finding
@@ -38,6 +41,8 @@ _logger = logging.getLogger("sam_ft.doctor")
 
 OWN_SETTINGS = ("output", "limit", "group", "pictures", "measure", "resume")
 """Settings that say nothing about a training."""
+OF_OTHERS = (mixture_splits, boundary_splits)
+"""Data sets that are made of others, which Hydra builds first."""
 WEIGHTS = "vit_tiny_phantoms"
 """Weights of vit_tiny that come with the package."""
 
@@ -49,7 +54,7 @@ def doctor(config: DictConfig) -> None:
     expect_bool("measure", config.measure)
     if "data" not in config or config.data is None:
         raise ValueError("Expected a data set to look at, but got none: add data=NAME and its settings.")
-    build: partial[DataSplits] = instantiate(config.data, _partial_=True)
+    build = builder_of(config.data)
     inventory = inventory_of(build)
     total = min(len(inventory.cases), plan.limit)
     interval = 0.5 if sys.stderr.isatty() else 15
@@ -81,6 +86,28 @@ def doctor(config: DictConfig) -> None:
     _logger.info("Train: %s", experiment_command(output))
     if any(finding.severity == Severity.ERROR for finding in examination.findings):
         raise SystemExit(1)
+
+
+def builder_of(data: DictConfig) -> partial[DataSplits]:
+    """What builds the data set: its function with the arguments, or, of one made of others, all of them together."""
+    if get_method(data._target_) in OF_OTHERS:
+        return partial(built_of_others, data)
+    build: partial[DataSplits] = instantiate(data, _partial_=True)
+    return build
+
+
+def built_of_others(data: DictConfig) -> DataSplits:
+    """The data set and those that it is made of.
+
+    Raises:
+        ValueError: One of them is refused.
+    """
+    try:
+        return program.data_of(data)
+    except InstantiationException as err:  # Hydra's, around that of a set
+        if isinstance(err.__cause__, ValueError):
+            raise ValueError(str(err.__cause__)) from err
+        raise
 
 
 @contextmanager

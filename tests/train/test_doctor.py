@@ -113,6 +113,33 @@ def test_a_data_set_that_its_reader_refuses_is_an_error_with_a_page(sam_ft: Prog
     assert [each["code"] for each in json.loads(Path("look/doctor.json").read_text())["findings"]] == ["refused"]
 
 
+@pytest.mark.parametrize(
+    "given", [["data=mixture", "data.sets.a"], ["data=boundaries", "data.of"]], ids=lambda given: given[0]
+)
+def test_a_set_within_a_data_set_that_is_refused_is_an_error_with_a_page(
+    sam_ft: Program, given: list[str], tmp_path: Path
+) -> None:
+    data = layouts.nnunet(tmp_path)
+    label = data.files("labelsTr", ".")[0]
+    label.write_bytes(label.read_bytes()[:200])
+    choice, key = given
+    result = sam_ft("doctor", choice, f"+data@{key}=nnunet", f"{key}.root={data.root}", "output=look", "measure=false")
+    assert result.code == 1, result.err
+    assert "ERROR refused: Expected" in result.out and str(label) in result.out
+    assert str(label) in Path("look/index.html").read_text()
+
+
+def test_what_a_reader_warns_of_is_a_finding(sam_ft: Program, tmp_path: Path) -> None:
+    data = layouts.nnunet(tmp_path)
+    label = data.files("labelsTr", ".")[0]
+    healthy.save_volume(label, healthy.volume(0)[1] * 0)
+    given = ["+data@data.sets.a=nnunet", f"data.sets.a.root={data.root}"]
+    result = sam_ft("doctor", "data=mixture", *given, "output=look", "measure=false")
+    assert result.code == 0, result.err
+    assert "WARNING reader_warns" in result.out and "1 of 10 label volumes hold no object" in result.out
+    assert result.out.startswith("72 images")  # what readers say beside is not shown
+
+
 def test_one_damaged_volume_of_a_described_data_set_is_one_finding(sam_ft: Program, tmp_path: Path) -> None:
     data = layouts.nnunet(tmp_path)
     label = data.files("labelsTr", ".")[0]
