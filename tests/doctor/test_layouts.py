@@ -40,6 +40,46 @@ def test_healthy_volumes_are_seen_whole_and_nothing_is_said_of_them(make: Make, 
     assert len(examination.examples) == 6
 
 
+def test_names_in_a_file_beside_the_labels_are_the_classes(tmp_path: Path) -> None:
+    data = healthy.volumes(tmp_path)
+    for path in data.files("labels"):
+        labels = np.asanyarray(nibabel.load(path).dataobj)
+        labels[:20] = 255
+        healthy.save_volume(path, labels)
+    (data.root / "labels.json").write_text('{"liver": 1, "spleen": 2, "ignore": 255}')
+    examination = data.examine()
+    (finding,) = examination.findings
+    assert finding.code == "absent_class" and [each.where for each in finding.found] == ["spleen"]
+    assert examination.sizes.areas.max() < 500  # a disc has less, what is ignored 1920
+
+
+def flat(data: DataSet, names: list[str]) -> None:
+    """All volumes in two folders, under other names."""
+    for kind in ("images", "labels"):
+        (data.root / kind).mkdir()
+        for path, name in zip(sorted(data.root.glob(f"case*/{kind}/*")), names, strict=True):
+            path.rename(data.root / kind / f"{name}.nii.gz")
+    data.told(images=f"{data.root}/images/*.nii.gz", labels=f"{data.root}/labels/*.nii.gz")
+
+
+def test_names_of_volumes_that_begin_alike_in_two_parts_are_told(tmp_path: Path) -> None:
+    data = healthy.volumes(tmp_path)
+    flat(data, [f"sub-0{number // 2}_ses-{number % 2}" for number in range(10)])
+    finding = found(data)["shared_names"]
+    assert finding.text.startswith("Volumes whose names") and 'data.group="(sub-[0-9]+)"' in finding.advice
+    assert "manifest" not in finding.advice
+    data.told(group="(sub-[0-9]+)")
+    assert list(found(data)) == ["single_volume"]
+
+
+def test_the_advice_for_groups_of_volumes_is_a_setting_that_they_have(tmp_path: Path) -> None:
+    data = healthy.volumes(tmp_path)
+    flat(data, [f"sub-0{number // 2}_ses-{number % 2}" for number in range(10)])
+    data.plan["group"] = "(sub-[0-9]+)"
+    finding = found(data)["group_leak"]
+    assert "data.group=" in finding.advice and "manifest" not in finding.advice
+
+
 def test_headers_of_nnunet_are_checked(tmp_path: Path) -> None:
     data = layouts.nnunet(tmp_path)
     image, label = data.files("imagesTr", ".")[0], data.files("labelsTr", ".")[0]
