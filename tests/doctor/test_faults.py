@@ -176,6 +176,17 @@ def test_channels_are_chosen_of_images_whose_labels_are_read_by_samples_too(tmp_
     assert all(each.problems == () and each.image is not None for each in seen)
 
 
+def test_a_table_is_read_as_its_reader_does(tmp_path: Path) -> None:
+    data = healthy.table(tmp_path)
+    table = data.root / "cells.csv"
+    table.write_text(table.read_text().replace("image,mask", "picture,mask"))
+    with pytest.raises(ValueError, match=r"cells\.csv, but got no image") as said:
+        data.examine()
+    with pytest.raises(ValueError) as refused:
+        data.build()
+    assert str(said.value) == str(refused.value)
+
+
 def test_a_group_that_matches_no_path_is_refused(tmp_path: Path) -> None:
     data = healthy.instances(tmp_path)
     for rule in ("(patient[0-9]+)", "("):
