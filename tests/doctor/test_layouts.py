@@ -11,11 +11,13 @@ import nibabel
 import numpy as np
 import pytest
 
+from sam_ft.data.dicom.parts import dicom_splits
 from sam_ft.data.medsam.parts import medsam_splits
-from sam_ft.data.splits import GroupSplit
+from sam_ft.data.splits import GroupSplit, SlabSplit
 from sam_ft.doctor.examination import Plan, examine
 from sam_ft.doctor.findings import Finding
 from sam_ft.doctor.inventory.listing import inventory_of
+from tests.data.dicom.conftest import DicomFiles
 from tests.doctor import healthy, layouts
 from tests.doctor.healthy import DataSet
 
@@ -156,6 +158,44 @@ def test_voxels_of_an_unlikely_size_in_an_archive_are_found(tmp_path: Path) -> N
     findings = found(data)
     assert list(findings) == ["odd_spacing", "unequal_spacing"]
     assert [each.where for each in findings["odd_spacing"].found] == [str(path)]
+
+
+def test_a_label_of_an_archive_that_its_reader_refuses_is_found_and_the_others_are_looked_at(tmp_path: Path) -> None:
+    data = layouts.archives(tmp_path)
+    path = data.root / "case4.npz"
+    with np.load(path) as content:
+        np.savez(path, imgs=content["imgs"], gts=content["gts"] / 3, spacing=content["spacing"])
+    examination = data.examine()
+    (finding,) = examination.findings
+    assert finding.code == "unreadable_label" and [each.where for each in finding.found] == [str(path)]
+    assert sum(each.label is not None for each in examination.seen) == 9
+
+
+def test_segments_of_series_are_labels(tmp_path: Path) -> None:
+    files = DicomFiles(tmp_path)
+    for number, name in enumerate("abcdef"):
+        image, label = healthy.volume(number)
+        paths = files.save_series(f"{name}/ct", image.astype(np.uint16), healthy.SPACING)
+        frames = [(index, 1, label[:, :, index].T > 0) for index in range(label.shape[2])]
+        files.save_segmentation(f"{name}/seg.dcm", paths, frames)
+    build = partial(
+        dicom_splits,
+        images=f"{tmp_path}/*/ct",
+        labels=f"{tmp_path}/*/seg.dcm",
+        split=GroupSplit(),
+        objects=layouts.RULE,
+    )
+    seen = examine(inventory_of(build), Plan()).seen
+    assert [each.label and each.label.values for each in seen] == [
+        {1: int(healthy.volume(number)[1].sum())} for number in range(6)
+    ]
+
+
+def test_volumes_that_are_split_by_slabs_belong_to_no_part_alone(tmp_path: Path) -> None:
+    data = layouts.nnunet(tmp_path)
+    data.told(split=SlabSplit(val=(0.4, 0.6), gap_mm=0))
+    examination = data.examine()
+    assert examination.findings == () and {case.part for case in examination.inventory.cases} == {None}
 
 
 def test_folders_of_archives_are_the_parts(tmp_path: Path) -> None:
