@@ -13,17 +13,20 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.utils import instantiate
+from hydra.errors import InstantiationException
+from hydra.utils import get_method, instantiate
 from omegaconf import DictConfig, OmegaConf
 from tqdm import tqdm
 
 from sam_ft.checks import expect_bool
 from sam_ft.cli import find_configs
+from sam_ft.data.boundaries import boundary_splits
+from sam_ft.data.mixture import mixture_splits
 from sam_ft.data.splits import DataSplits
 from sam_ft.doctor.advice import Known, Setting, advice_for
 from sam_ft.doctor.examination import Examination, Plan, examine, with_finding
-from sam_ft.doctor.experiment import experiment_command, experiment_yaml, write_experiment
-from sam_ft.doctor.findings import Finding, Severity
+from sam_ft.doctor.experiment import Choice, experiment_command, experiment_yaml, write_experiment
+from sam_ft.doctor.findings import Severity, refusal
 from sam_ft.doctor.inventory.listing import inventory_of
 from sam_ft.doctor.page import doctor_page
 from sam_ft.doctor.report import as_json, described, summary_lines, verdict
@@ -38,6 +41,8 @@ _logger = logging.getLogger("sam_ft.doctor")
 
 OWN_SETTINGS = ("output", "limit", "group", "pictures", "measure", "resume")
 """Settings that say nothing about a training."""
+OF_OTHERS = (mixture_splits, boundary_splits)
+"""Data sets that are made of others, which Hydra builds first."""
 WEIGHTS = "vit_tiny_phantoms"
 """Weights of vit_tiny that come with the package."""
 
@@ -49,16 +54,15 @@ def doctor(config: DictConfig) -> None:
     expect_bool("measure", config.measure)
     if "data" not in config or config.data is None:
         raise ValueError("Expected a data set to look at, but got none: add data=NAME and its settings.")
-    build: partial[DataSplits] = instantiate(config.data, _partial_=True)
-    with quiet_readers():
-        inventory = inventory_of(build)
+    build = builder_of(config.data)
+    inventory = inventory_of(build)
     total = min(len(inventory.cases), plan.limit)
     interval = 0.5 if sys.stderr.isatty() else 15
     with tqdm(total=total, desc="looking", unit="case", mininterval=interval, dynamic_ncols=True) as bar:
         examination = examine(inventory, plan, on_case=lambda: bar.update())
     examination, data = built(examination, build)
     choices, given = what_was_given(config)
-    settings = suggestions(examination, config, given=[*choices, *given])
+    settings = suggestions(examination, config, given=[*(choice.group for choice in choices), *given])
     suited = with_settings(config, settings)
     cost = cost_of(suited, data) if config.measure and data is not None else []
     text = experiment_yaml(choices, given, settings, head=head_of(examination, output))
@@ -84,9 +88,31 @@ def doctor(config: DictConfig) -> None:
         raise SystemExit(1)
 
 
+def builder_of(data: DictConfig) -> partial[DataSplits]:
+    """What builds the data set: its function with the arguments, or, of one made of others, all of them together."""
+    if get_method(data._target_) in OF_OTHERS:
+        return partial(built_of_others, data)
+    build: partial[DataSplits] = instantiate(data, _partial_=True)
+    return build
+
+
+def built_of_others(data: DictConfig) -> DataSplits:
+    """The data set and those that it is made of.
+
+    Raises:
+        ValueError: One of them is refused.
+    """
+    try:
+        return program.data_of(data)
+    except InstantiationException as err:  # Hydra's, around that of a set
+        if isinstance(err.__cause__, ValueError):
+            raise ValueError(str(err.__cause__)) from err
+        raise
+
+
 @contextmanager
 def quiet_readers() -> Iterator[None]:
-    """What the readers of data say and warn of is found by the checks."""
+    """What the readers of data say and warn of is found by the checks, or is a finding already."""
     logger = logging.getLogger("sam_ft.data")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -116,21 +142,19 @@ def built(examination: Examination, build: partial[DataSplits]) -> tuple[Examina
         with quiet_readers():
             return examination, build()
     except ValueError as err:
-        text = " ".join(str(err).split())
-        return with_finding(
-            examination, Finding("refused", Severity.ERROR, text, "A training would say the same.")
-        ), None
+        return with_finding(examination, refusal(err)), None
 
 
-def what_was_given(config: DictConfig) -> tuple[dict[str, str | None], dict[str, Any]]:
+def what_was_given(config: DictConfig) -> tuple[list[Choice], dict[str, Any]]:
     """The choices of config groups and the settings that the user gave, without those of the doctor alone."""
     hydra = HydraConfig.get()
-    choices: dict[str, str | None] = {}
+    choices: list[Choice] = []
     given: dict[str, Any] = {}
     for override in OverridesParser.create().parse_overrides(list(hydra.overrides.task)):
         key = override.key_or_group
-        if key in hydra.runtime.choices:
-            choices[key] = hydra.runtime.choices[key]
+        group = key if override.package is None else f"{key}@{override.package}"
+        if group in hydra.runtime.choices:
+            choices.append(Choice(group, hydra.runtime.choices[group], is_added=override.is_add()))
         elif key not in OWN_SETTINGS and not override.is_delete():
             value = OmegaConf.select(config, key)
             given[key] = OmegaConf.to_container(value, resolve=True) if OmegaConf.is_config(value) else value

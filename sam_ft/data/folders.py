@@ -86,15 +86,30 @@ def pair_by_stem(images: str | Path, labels: str | Path) -> list[tuple[Path, Pat
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
+    """The image file of each name.
+
+    Raises:
+        ValueError: As `files_by_stem`, or two of one name.
+    """
+    found = files_by_stem(folder)
+    for stem, (first, *others) in found.items():
+        if others:
+            raise ValueError(f"Expected one file named {stem} in {folder}, but got {first} and {others[0]}.")
+    return {stem: first for stem, (first, *_) in found.items()}
+
+
+def files_by_stem(folder: Path) -> dict[str, list[Path]]:
+    """Name without suffix -> the image files of that name, by path; files whose names begin with a dot are left out.
+
+    Raises:
+        ValueError: A missing folder, or one without image files.
+    """
     if not folder.is_dir():
         raise ValueError(f"Expected a folder at {folder}, but there is none.")
-    found: dict[str, Path] = {}
+    found: dict[str, list[Path]] = {}
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() not in SUFFIXES or path.name.startswith("."):
-            continue
-        if path.stem in found:
-            raise ValueError(f"Expected one file named {path.stem} in {folder}, but got {found[path.stem]} and {path}.")
-        found[path.stem] = path
+        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
+            found.setdefault(path.stem, []).append(path)
     if not found:
         raise ValueError(f"Expected files ending in {', '.join(SUFFIXES)} in {folder}, but got {listed(folder)}.")
     return found

@@ -22,8 +22,7 @@ def read_image(path: Path, rule: PixelRule = AS_IT_IS) -> np.ndarray:
     Raises:
         ValueError: The file cannot be decoded, or its channels are not those of the rule.
     """
-    unknown: Literal["pages", "channels"] = "pages" if rule.channels is None else "channels"
-    return rule.picture(_decode(path, unknown=unknown), path=path)
+    return rule.picture(stored_pixels(path, rule), path=path)
 
 
 def read_label_map(path: Path) -> np.ndarray:
@@ -52,17 +51,19 @@ def image_size(path: Path) -> tuple[int, int]:
         return image.height, image.width
 
 
-def stored_pixels(path: Path, *, as_indices: bool = False) -> np.ndarray:
+def stored_pixels(path: Path, rule: PixelRule = AS_IT_IS, *, as_indices: bool = False) -> np.ndarray:
     """The file's pixels in the type and with the channels that it stores, nothing scaled.
 
     Args:
         path: Of the file.
+        rule: Where it chooses channels, several pages of a TIFF file may be them.
         as_indices: Whether a palette image is read as its indices, as a label map is; otherwise as colours.
 
     Raises:
         ValueError: The file cannot be decoded, or holds several pages.
     """
-    return _decode(path, as_indices=as_indices)
+    unknown: Literal["pages", "channels"] = "pages" if rule.channels is None else "channels"
+    return _decode(path, as_indices=as_indices, unknown=unknown)
 
 
 def _decode(path: Path, *, as_indices: bool = False, unknown: Literal["pages", "channels"] = "pages") -> np.ndarray:

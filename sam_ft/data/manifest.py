@@ -22,6 +22,9 @@ from sam_ft.types import Sample
 
 _PARTS: tuple[Part, ...] = get_args(Part)
 
+Cells = dict[str | None, str | None]
+"""Column -> text of a row; None where a cell is missing, and for the column of what is too much."""
+
 
 @dataclass(frozen=True)
 class ManifestColumns:
@@ -51,12 +54,25 @@ def read_manifest(path: Path, columns: ManifestColumns) -> list[ManifestRow]:
         ValueError: The file cannot be read, a column is missing, a cell is empty, an image is there twice, a file is
             not there, a part is unknown, or a group is in two parts; the file and the line are named.
     """
+    header, cells = read_cells(path, columns)
+    rows = [_row(cell, f"line {line} of {path}", path.parent, columns, header) for line, cell in cells]
+    _expect_unique(path, rows)
+    return _with_names(rows)
+
+
+def read_cells(path: Path, columns: ManifestColumns) -> tuple[list[str], list[tuple[int, Cells]]]:
+    """The names of all columns, and of each row its line and its cells, none of which is looked at.
+
+    Raises:
+        ValueError: The file cannot be read, a column is missing, or there is no row.
+    """
     if not is_file(path):
         raise ValueError(f"Expected a table (CSV) in {path}, but it cannot be read: there is no such file.")
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, strict=True)
-            header, cells = list(reader.fieldnames or []), [(reader.line_num, row) for row in reader]
+            header = list(reader.fieldnames or [])
+            cells: list[tuple[int, Cells]] = [(reader.line_num, dict(row)) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as err:
         raise ValueError(f"Expected a table (CSV) in {path}, but it cannot be read: {err}.") from err
     if missing := [name for name in (columns.image, columns.mask) if name not in header]:
@@ -66,9 +82,7 @@ def read_manifest(path: Path, columns: ManifestColumns) -> list[ManifestRow]:
         )
     if not cells:
         raise ValueError(f"Expected rows in {path}, but there is only a header.")
-    rows = [_row(cell, f"line {line} of {path}", path.parent, columns, header) for line, cell in cells]
-    _expect_unique(path, rows)
-    return _with_names(rows)
+    return header, cells
 
 
 class ManifestSamples:
@@ -155,9 +169,7 @@ def manifest_splits(
     return DataSplits(train=samples(of_part["train"]), val=samples(of_part["val"]), test=test)
 
 
-def _row(
-    cells: dict[str | None, str | None], where: str, folder: Path, columns: ManifestColumns, header: list[str]
-) -> ManifestRow:
+def _row(cells: Cells, where: str, folder: Path, columns: ManifestColumns, header: list[str]) -> ManifestRow:
     def cell(column: str) -> str:
         if not (text := (cells.get(column) or "").strip()):
             raise ValueError(f"Expected a value of {column} in {where}, but it is empty.")

@@ -11,7 +11,7 @@ from sam_ft.data.channel_choice import Channel, chosen_channels
 from sam_ft.data.folders import expanded
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.json_files import read_json_object
-from sam_ft.data.label_names import label_names
+from sam_ft.data.label_names import LabelNames, label_names
 from sam_ft.data.nifti.cases import CaseFiles, VolumeFile, open_nifti_cases
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import volume_splits
@@ -49,7 +49,17 @@ def msd_splits(
 
     Source: M. Antonelli et al., "The Medical Segmentation Decathlon" (2022), and its archives.
     """
-    path = expanded(root) / "dataset.json"
+    cases, names = training_cases(expanded(root) / "dataset.json", channels)
+    volumes = open_nifti_cases(cases, plane=axis)
+    return volume_splits(volumes, split=split, group=group, objects=objects, names=names, **view)
+
+
+def training_cases(path: Path, channels: Channel | Sequence[Channel] | None) -> tuple[list[CaseFiles], LabelNames]:
+    """The chosen channels of the training cases with their labels, and what the labels mean, as a description says.
+
+    Raises:
+        ValueError: What is said of `msd_splits`; of the images the headers are read.
+    """
     content = read_json_object(path)
     if "channel_names" in content:
         raise ValueError(f"Expected `modality` in {path}, but got channel_names, as in nnU-Net 2: data=nnunet.")
@@ -59,9 +69,7 @@ def msd_splits(
         CaseFiles(name=name, group=name, images=_images(image, chosen, modalities, path), label=label)
         for name, image, label in _training(content.get("training"), path)
     ]
-    names = label_names(content.get("labels"), path=path)
-    volumes = open_nifti_cases(cases, plane=axis)
-    return volume_splits(volumes, split=split, group=group, objects=objects, names=names, **view)
+    return cases, label_names(content.get("labels"), path=path)
 
 
 def _training(listed: object, path: Path) -> Iterator[tuple[str, Path, Path]]:

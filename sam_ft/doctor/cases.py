@@ -11,6 +11,8 @@ from typing import Literal
 import numpy as np
 
 from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.sources import ImageSource, LabelSource
+from sam_ft.data.pixels import AS_IT_IS, PixelRule
 from sam_ft.data.semantic_maps import ClassValues
 from sam_ft.data.splits import Part
 from sam_ft.doctor.findings import Finding
@@ -37,6 +39,9 @@ class Case:
         image: the file; None where there is none.
         label: its label map or label volume; None where labels are no such files.
         sample: reads what the data set makes of it, where `label` says nothing.
+        volume_index: which volume of a 4-D image.
+        opened: the volume and its label as their reader opened them; None where their files are opened when they are
+            looked at.
     """
 
     name: str
@@ -45,6 +50,21 @@ class Case:
     image: Path | None = None
     label: Path | None = None
     sample: Callable[[], Sample] | None = None
+    volume_index: int | None = None
+    opened: Opened | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """What tells which patient or film it is of: the image's path, or that of the label where images have none."""
+        return self.image or self.label
+
+
+@dataclass(frozen=True, eq=False)
+class Opened:
+    """A volume whose numbers are read when they are needed; `label` is None where another volume of the case has it."""
+
+    image: ImageSource
+    label: LabelSource | None
 
 
 @dataclass(frozen=True)
@@ -57,13 +77,12 @@ class Inventory:
         findings: what was noticed while the files were listed.
         is_volumes: whether cases are volumes, of which slices are seen.
         axis: the plane of the slices; of volumes only.
-        volume_index: which volume of a 4-D image.
         window: (level, width) through which slices are shown; "file": that of each header; None: percentiles of the
             volume.
         rule: what counts as an object of a slice; of volumes only.
         values: what the numbers in label maps of classes mean.
         smallest_px: smaller objects are left out.
-        is_stretched: whether the brightness of each image is stretched.
+        pixels: how the pixels of image files are shown.
     """
 
     cases: Sequence[Case]
@@ -71,12 +90,11 @@ class Inventory:
     findings: Sequence[Finding] = ()
     is_volumes: bool = False
     axis: str = "axial"
-    volume_index: int | None = None
     window: tuple[float, float] | Literal["file"] | None = None
     rule: ObjectRule = field(default_factory=ObjectRule)
     values: ClassValues | None = None
     smallest_px: int = 1
-    is_stretched: bool = False
+    pixels: PixelRule = AS_IT_IS
 
     @property
     def least_area_px(self) -> int:

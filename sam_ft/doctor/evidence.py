@@ -38,7 +38,7 @@ def _view(case: Case, examination: Examination) -> View | None:
     if case.image is None:
         return None
     try:
-        image = read_image(case.image)
+        image = read_image(case.image, examination.inventory.pixels)
     except ValueError:
         return None  # the finding says so
     return View(case.name, image, np.zeros(image.shape[:2], dtype=np.int64))

@@ -112,7 +112,7 @@ def _checked(seen: Sequence[Seen], inventory: Inventory, plan: Plan) -> list[Fin
         *check_grids(seen, inventory),
         *check_values(seen, inventory),
         *check_objects(seen, inventory, image_size=plan.image_size, has_windows=plan.has_windows),
-        *check_twins(seen),
+        *check_twins(seen, inventory),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +14,32 @@ from sam_ft.files import atomic_write
 NAME = "experiment"
 
 
+@dataclass(frozen=True)
+class Choice:
+    """What the user chose of a config group.
+
+    Attributes:
+        group: with the package that it is composed into, where that is another one, such as data@data.sets.cells.
+        name: the chosen config; None for none.
+        is_added: whether the group is one that the program's own defaults lack (`+data@data.sets.cells=image_mask`).
+    """
+
+    group: str
+    name: str | None
+    is_added: bool = False
+
+    def __str__(self) -> str:
+        override = "" if self.is_added else "override "
+        return f"{override}/{self.group}: {'null' if self.name is None else self.name}"
+
+
 def experiment_command(folder: Path) -> str:
     """What runs the file."""
     return f"sam-ft fit --config-dir {folder} --config-name {NAME}"
 
 
 def experiment_yaml(
-    choices: Mapping[str, str | None],
+    choices: Sequence[Choice],
     values: Mapping[str, Any],
     settings: Sequence[Setting],
     *,
@@ -28,14 +48,16 @@ def experiment_yaml(
     """The file's text.
 
     Args:
-        choices: config groups and what the user chose of them, such as data -> nifti, data/split -> slabs.
+        choices: config groups and what the user chose of them.
         values: dotted names and values that the user gave.
         settings: what is suggested beside these.
         head: lines of comment at the top.
     """
     lines = [f"# {line}".rstrip() for line in head]
     lines += ["defaults:", "  - fit"]
-    lines += [f"  - override /{group}: {'null' if name is None else name}" for group, name in choices.items()]
+    lines += [
+        f"  - {choice}" for choice in sorted(choices, key=lambda choice: not choice.is_added)
+    ]  # as Hydra wants it
     lines += ["  - _self_", ""]
     reasons = {setting.key: setting.reason for setting in settings}
     tree: dict[str, Any] = {}

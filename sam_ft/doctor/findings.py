@@ -53,6 +53,11 @@ class Finding:
     found: tuple[Found, ...] = ()
 
 
+def refusal(err: ValueError) -> Finding:
+    """That a reader refuses the whole data set, in its words."""
+    return Finding("refused", Severity.ERROR, " ".join(str(err).split()), "A training would say the same.")
+
+
 def worst_first(findings: Sequence[Finding]) -> list[Finding]:
     """Errors, then warnings, then notes, each in the order given."""
     return sorted(findings, key=lambda finding: finding.severity)

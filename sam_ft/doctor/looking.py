@@ -19,7 +19,7 @@ def look_at(case: Case, inventory: Inventory) -> Seen:
     """
     try:
         if case.sample is not None:
-            return look_at_sample(case, case.sample)
+            return look_at_sample(case, case.sample, rule=inventory.pixels)
         if inventory.is_volumes:
             return look_at_volume(case, inventory)
         return look_at_files(case, inventory)

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_ft.data.image_files import image_size, read_image, stored_pixels
-from sam_ft.data.pixels import stretched
+from sam_ft.data.image_files import image_size, stored_pixels
+from sam_ft.data.pixels import PixelRule
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Found
 from sam_ft.doctor.intensities import image_facts
@@ -23,7 +23,7 @@ def look_at_files(case: Case, inventory: Inventory) -> Seen:
     problems: list[Problem] = []
     facts = picture = labels = label_facts = None
     if case.image is not None:
-        facts, picture = look_at_image(case.image, problems)
+        facts, picture = look_at_image(case.image, problems, rule=inventory.pixels)
     if case.label is not None:
         try:
             labels = _read_labels(case.label)
@@ -34,20 +34,20 @@ def look_at_files(case: Case, inventory: Inventory) -> Seen:
             label_facts = facts_of_map(labels)
         else:
             labels = None
-    if picture is not None and inventory.is_stretched:
-        picture = stretched(picture)
     views = () if picture is None or labels is None else (View(case.name, picture, labels.astype(np.int64)),)
     return Seen(case, image=facts, label=label_facts, problems=tuple(problems), views=views)
 
 
-def look_at_image(path: Path, problems: list[Problem]) -> tuple[ImageFacts | None, np.ndarray | None]:
+def look_at_image(
+    path: Path, problems: list[Problem], *, rule: PixelRule
+) -> tuple[ImageFacts | None, np.ndarray | None]:
     """The facts of an image file and the picture that a model sees; what keeps it from being read is added."""
     try:
-        pixels = stored_pixels(path)
+        pixels = stored_pixels(path, rule)
         if np.issubdtype(pixels.dtype, np.floating) and not np.isfinite(pixels).any():
             problems.append(Problem("no_finite_value", Found(str(path))))
             return None, None
-        picture = read_image(path)
+        picture = rule.picture(pixels, path=path)
     except ValueError as err:
         problems.append(Problem("unreadable_image", Found(str(path), _reason(err))))
         return None, None

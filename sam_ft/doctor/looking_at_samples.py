@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from sam_ft.data.pixels import PixelRule
 from sam_ft.doctor.cases import Case
 from sam_ft.doctor.findings import Found
 from sam_ft.doctor.intensities import image_facts
@@ -13,12 +14,12 @@ from sam_ft.doctor.seen import Problem, Seen, View
 from sam_ft.types import Sample
 
 
-def look_at_sample(case: Case, read: Callable[[], Sample]) -> Seen:
+def look_at_sample(case: Case, read: Callable[[], Sample], *, rule: PixelRule) -> Seen:
     """The facts of the image's file, where it is known, or else of the sample's image, and those of its masks."""
     problems: list[Problem] = []
     facts = None
     if case.image is not None:
-        facts, _ = look_at_image(case.image, problems)
+        facts, _ = look_at_image(case.image, problems, rule=rule)
         if facts is None:
             return Seen(case, problems=tuple(problems))
     try:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Literal
 
 import nibabel
 import numpy as np
@@ -11,8 +13,8 @@ from nibabel.spatialimages import HeaderDataError, SpatialImage
 
 from sam_ft.data.nifti.grid import PLANES, SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import distance_of_affines
-from sam_ft.data.nifti.reading import grid_of, num_time_points, open_volume, read_voxels
-from sam_ft.data.nifti.stored import window_of
+from sam_ft.data.nifti.reading import as_integer_labels, grid_of, num_time_points, open_volume, read_voxels
+from sam_ft.data.nifti.sources import ImageSource
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Found
 from sam_ft.doctor.intensities import image_facts
@@ -21,69 +23,105 @@ from sam_ft.transforms import percentile_range, rescale
 
 SLICES = 8
 """Slices with labels of each volume in which objects are looked for, spread evenly."""
-_TOLERANCE = 1e-3
-"""As `sam_ft.data.nifti.reading` rounds labels that are stored as floating point."""
 
 
 def look_at_volume(case: Case, inventory: Inventory) -> Seen:
-    """The facts of both files, and pictures of slices that hold an object."""
+    """The facts of image and label, and pictures of slices that hold an object."""
     problems: list[Problem] = []
-    if case.image is None:
-        return Seen(case)
     try:
-        image = open_volume(case.image)
-        if num_time_points(image) > 1 and inventory.volume_index is None:
-            problems.append(Problem("series", Found(str(case.image), f"its shape is {image.shape}")))
-            return Seen(case, problems=tuple(problems))
-        grid = grid_of(image, path=case.image, plane=inventory.axis)
-    except ValueError as err:
-        problems.append(Problem("unreadable_image", Found(str(case.image), _one_line(err))))
-        return Seen(case, problems=tuple(problems))
-    placed = _grid_facts(image, grid)
+        image, placed = _opened(case, inventory)
+    except UnusableError as err:
+        return Seen(case, problems=(err.problem,))
     labels = None  # (slices, rows, columns)
-    if case.label is not None:
-        try:
-            labels = _read_labels(case.label, grid)
-        except UnusableError as err:
-            problems.append(err.problem)
     try:
-        voxels = read_voxels(image, path=case.image, volume_index=inventory.volume_index)
+        labels = _labels_of(case, image.grid)
+    except UnusableError as err:
+        problems.append(err.problem)
+    try:
+        voxels = image.stored.scaling(image.stored.read())
     except ValueError as err:
-        problems.append(Problem("unreadable_image", Found(str(case.image), _one_line(err))))
+        problems.append(Problem("unreadable_image", Found(str(image.path), _one_line(err))))
         return Seen(case, grid=placed, problems=tuple(problems))
     facts = image_facts(voxels, picture=None)
-    label_facts, chosen = (None, {}) if labels is None else _objects(labels, grid, inventory)
+    label_apart = None if labels is None or case.label is None or case.opened else _apart(open_volume(case.label))
+    label_facts, chosen = (None, {}) if labels is None else _objects(labels, image.grid, inventory)
     views: tuple[View, ...] = ()
     if chosen and facts.high > facts.low:
-        low, high = _shown_range(voxels, window_of(image) if inventory.window == "file" else inventory.window)
-        planes = grid.planes(grid.to_canonical(voxels))
-        views = tuple(
-            View(f"{case.name}, {grid.plane} {index}", _picture(planes[index], grid, low, high), shown)
-            for index, shown in chosen.items()
-        )
-    return Seen(case, image=facts, label=label_facts, grid=placed, problems=tuple(problems), views=views)
+        views = tuple(_views(voxels, image, chosen, title=case.name, window=inventory.window))
+    return Seen(
+        case,
+        image=facts,
+        label=label_facts,
+        grid=placed,
+        label_apart=label_apart,
+        problems=tuple(problems),
+        views=views,
+    )
 
 
-def _grid_facts(image: SpatialImage, grid: SliceGrid) -> GridFacts:
+def _opened(case: Case, inventory: Inventory) -> tuple[ImageSource, GridFacts]:
+    """The image, whose voxels are not read, and what is known of its place.
+
+    Raises:
+        UnusableError: The file cannot be read, or holds a series of which no volume is chosen.
+    """
+    if case.opened is not None:
+        return case.opened.image, _facts_of_grid(case.opened.image.grid)
+    path = case.image
+    if path is None:
+        raise UnusableError("unreadable_image", Path(case.name), "there is no file")
     try:
-        apart = distance_of_affines(image)
-    except (ValueError, HeaderDataError):
-        apart = None  # the reader says so, and takes nibabel's affine
+        image = open_volume(path)
+        if num_time_points(image) > 1 and case.volume_index is None:
+            raise UnusableError("series", path, f"its shape is {image.shape}")
+        grid = grid_of(image, path=path, plane=inventory.axis)
+        return ImageSource.of(image, grid=grid, volume_index=case.volume_index), _facts_of_header(image, grid)
+    except ValueError as err:
+        raise UnusableError("unreadable_image", path, _one_line(err)) from err
+
+
+def _facts_of_header(image: SpatialImage, grid: SliceGrid) -> GridFacts:
+    """Of a file that nibabel opened, which may place its voxels in two ways or in none."""
     is_placed = True
     if isinstance(image, Nifti1Image):
         is_placed = int(image.header["sform_code"]) > 0 or int(image.header["qform_code"]) > 0
+    return _facts_of_grid(grid, apart=_apart(image), is_placed=is_placed)
+
+
+def _apart(image: SpatialImage) -> tuple[float, float] | None:
+    """mm and degrees between qform and sform; None where they agree, one is missing, or the qform makes no sense."""
+    try:
+        return distance_of_affines(image)
+    except (ValueError, HeaderDataError):
+        return None  # the reader says so, and takes nibabel's affine
+
+
+def _facts_of_grid(grid: SliceGrid, *, apart: tuple[float, float] | None = None, is_placed: bool = True) -> GridFacts:
     spacing = grid.canonical_spacing_mm
     sides = [spacing[axis] for axis in range(3) if axis != PLANES[grid.plane]]
     axes = "".join(nibabel.aff2axcodes(grid.affine))
     return GridFacts(axes, spacing, apart, is_placed=is_placed, in_plane=max(sides) / min(sides))
 
 
-def _read_labels(path: Path, grid: SliceGrid) -> np.ndarray:
-    """(slices, rows, columns) whole numbers of 0 and above.
+def _labels_of(case: Case, grid: SliceGrid) -> np.ndarray | None:
+    """(slices, rows, columns) whole numbers of 0 and above; None where another volume of the case has the label.
 
     Raises:
         UnusableError: The file holds something else, lies on another grid, or cannot be read.
     """
+    if case.opened is None:
+        return None if case.label is None else _read_labels(case.label, grid)
+    label = case.opened.label
+    if label is None:
+        return None
+    try:
+        return grid.planes(label.read(image_grid=grid))
+    except ValueError as err:
+        raise UnusableError("unreadable_label", label.path, _one_line(err)) from err
+
+
+def _read_labels(path: Path, grid: SliceGrid) -> np.ndarray:
+    """As `_labels_of`, of a file that nibabel opens."""
     try:
         label = open_volume(path)
         own = grid_of(label, path=path, plane=grid.plane)
@@ -100,16 +138,21 @@ def _read_labels(path: Path, grid: SliceGrid) -> np.ndarray:
         voxels = read_voxels(label, path=path)
     except ValueError as err:
         raise UnusableError("unreadable_label", path, _one_line(err)) from err
-    if not np.issubdtype(voxels.dtype, np.integer):
-        with np.errstate(invalid="ignore"):
-            is_whole = bool((np.abs(voxels - np.rint(voxels)) <= _TOLERANCE).all())
-        if not is_whole:
-            raise UnusableError("fractional_label", path, f"from {np.nanmin(voxels):g} to {np.nanmax(voxels):g}")
-        voxels = np.rint(voxels)
-    if voxels.min() < 0:
-        raise UnusableError("negative_label", path, f"down to {voxels.min():g}")
-    whole = voxels.astype(np.min_scalar_type(int(voxels.max())))
+    try:
+        whole = as_integer_labels(voxels, path=path)
+    except ValueError as err:
+        raise UnusableError(*_not_whole(voxels, path, err)) from err
     return grid.planes(own.to_canonical(whole))
+
+
+def _not_whole(voxels: np.ndarray, path: Path, err: ValueError) -> tuple[str, Path, str]:
+    """The code of what the reader refuses, the file, and what is the matter."""
+    is_whole = bool((voxels == np.rint(voxels)).all())
+    if is_whole and voxels.min() < 0:
+        return "negative_label", path, f"down to {voxels.min():g}"
+    if is_whole:
+        return "unreadable_label", path, _one_line(err)
+    return "fractional_label", path, f"from {np.nanmin(voxels):g} to {np.nanmax(voxels):g}"
 
 
 def _objects(labels: np.ndarray, grid: SliceGrid, inventory: Inventory) -> tuple[LabelFacts, dict[int, np.ndarray]]:
@@ -133,6 +176,22 @@ def _objects(labels: np.ndarray, grid: SliceGrid, inventory: Inventory) -> tuple
         painted[index] = shown
     facts = LabelFacts(by_value, pieces={}, areas=np.array(areas, dtype=np.int64), longest=max(grid.picture_size))
     return facts, painted
+
+
+def _views(
+    voxels: np.ndarray,
+    image: ImageSource,
+    chosen: Mapping[int, np.ndarray],
+    *,
+    title: str,
+    window: tuple[float, float] | Literal["file"] | None,
+) -> Iterator[View]:
+    """Pictures of some slices, with their objects painted."""
+    grid = image.grid
+    low, high = _shown_range(voxels, image.stored.window if window == "file" else window)
+    planes = grid.planes(grid.to_canonical(voxels))
+    for index, shown in chosen.items():
+        yield View(f"{title}, {grid.plane} {index}", _picture(planes[index], grid, low, high), shown)
 
 
 def _shown_range(voxels: np.ndarray, window: tuple[float, float] | None) -> tuple[float, float]:

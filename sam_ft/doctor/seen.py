@@ -113,6 +113,7 @@ class Seen:
     image: ImageFacts | None = None
     label: LabelFacts | None = None
     grid: GridFacts | None = None
+    label_apart: tuple[float, float] | None = None  # mm and degrees between qform and sform of a label volume
     problems: tuple[Problem, ...] = ()
     views: tuple[View, ...] = field(default=(), repr=False)
 

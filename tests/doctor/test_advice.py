@@ -9,7 +9,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from sam_ft.doctor.advice import Known, Setting, advice_for, as_yaml
-from sam_ft.doctor.experiment import experiment_yaml, write_experiment
+from sam_ft.doctor.experiment import Choice, experiment_yaml, write_experiment
 from sam_ft.doctor.sizing import ObjectSizes, specks, suited_image_size, suited_windows
 from tests.doctor import faults_of_images, faults_of_volumes, healthy
 from tests.doctor.healthy import DataSet
@@ -75,12 +75,19 @@ def test_an_experiment_reads_back_as_it_was_given(tmp_path: Path) -> None:
         "trainer.max_steps": 5,
         "resume": None,
     }
+    choices = [Choice("data", "mixture"), Choice("data@data.sets.a", "coco", is_added=True), Choice("experiment", None)]
     settings = [Setting("data.stretch", True, "dim"), Setting("loader.windows", (0.1, 0.2), "small")]
-    text = experiment_yaml({"data": "semantic_maps", "experiment": None}, values, settings, head=["Why: so", ""])
+    text = experiment_yaml(choices, values, settings, head=["Why: so", ""])
     write_experiment(tmp_path / "experiment.yaml", text)
     read = OmegaConf.to_container(OmegaConf.load(tmp_path / "experiment.yaml"))
     assert read == {
-        "defaults": ["fit", {"override /data": "semantic_maps"}, {"override /experiment": None}, "_self_"],
+        "defaults": [
+            "fit",
+            {"/data@data.sets.a": "coco"},
+            {"override /data": "mixture"},
+            {"override /experiment": None},
+            "_self_",
+        ],
         "data": {"root": "a: b #c", "classes": {"road": [1, 2], "car": 3}, "stretch": True},
         "trainer": {"max_steps": 5},
         "resume": None,

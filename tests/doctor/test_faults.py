@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 
 from sam_ft.data.instance_folders import instance_folders_splits
 from sam_ft.data.splits import GroupSplit
@@ -123,6 +124,67 @@ def test_pictures_are_not_kept(tmp_path: Path) -> None:
     assert all(each.views == () for each in examination.seen)
     assert len(examination.examples) == 6
     assert examination.brightness.sum() == 24 * 96 * 96 * 3
+
+
+def test_channels_are_those_that_the_reader_shows(tmp_path: Path) -> None:
+    data = healthy.instances(tmp_path)
+    for path in data.files("images"):
+        image = healthy.read(path)
+        dark = np.zeros_like(image)
+        np.save(path.with_suffix(".npy"), np.stack([dark, image, image, image, dark], axis=-1))
+        path.unlink()
+    assert codes(data) == ["unreadable_image"]
+    data.told(channels=[3, 2, 1])
+    examination = data.examine()
+    assert examination.findings == () and len(examination.examples) == 6
+    assert examination.brightness[0] < examination.brightness.sum() / 100
+    data.told(channels=[3, 2, 7])
+    assert codes(data) == ["unreadable_image"]
+
+
+def test_pages_of_a_tiff_file_are_channels_where_the_reader_takes_them_so(tmp_path: Path) -> None:
+    data = healthy.instances(tmp_path)
+    for path in data.files("images"):
+        image = healthy.read(path)
+        tifffile.imwrite(
+            path.with_suffix(".tif"), np.stack([image] * 5).astype(np.uint16) * 9, photometric="minisblack"
+        )
+        path.unlink()
+    data.told(channels=[4, 2, 1])
+    assert codes(data) == []
+    assert len(data.build().train[0].image.unique()) > 100
+
+
+def test_a_range_that_is_given_is_the_range_of_the_pictures(tmp_path: Path) -> None:
+    data = healthy.instances(tmp_path)
+    faults_of_images.dim(data)
+    data.told(range=[0, 32])
+    examination = data.examine()
+    assert examination.findings == ()
+    assert examination.brightness[100:].sum() > examination.brightness.sum() / 10
+
+
+def test_channels_are_chosen_of_images_whose_labels_are_read_by_samples_too(tmp_path: Path) -> None:
+    for number in range(24):
+        image, labels = healthy.picture(number)
+        folder = tmp_path / f"case-{number}x"
+        healthy.save(folder / "masks" / "1.png", (labels == 1).astype(np.uint8))
+        (folder / "images").mkdir()
+        np.save(folder / "images" / "image.npy", np.repeat(image[..., None], 5, axis=-1))
+    build = partial(instance_folders_splits, root=tmp_path, split=GroupSplit(), channels=[0, 1, 2])
+    seen = examine(inventory_of(build), Plan()).seen
+    assert all(each.problems == () and each.image is not None for each in seen)
+
+
+def test_a_table_is_read_as_its_reader_does(tmp_path: Path) -> None:
+    data = healthy.table(tmp_path)
+    table = data.root / "cells.csv"
+    table.write_text(table.read_text().replace("image,mask", "picture,mask"))
+    with pytest.raises(ValueError, match=r"cells\.csv, but got no image") as said:
+        data.examine()
+    with pytest.raises(ValueError) as refused:
+        data.build()
+    assert str(said.value) == str(refused.value)
 
 
 def test_a_group_that_matches_no_path_is_refused(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
-from tests.doctor import faults_of_images, healthy
+from tests.doctor import faults_of_images, healthy, layouts
 
 Program = Callable[..., Any]
 TINY = [
@@ -46,6 +46,37 @@ def test_the_experiment_that_the_doctor_writes_is_one_that_fit_runs(sam_ft: Prog
     assert (config.data.min_area_px, config.model.image_size, config.trainer.max_steps) == (10, 256, 2)
 
 
+DRAWN = {"num_train": 2, "num_val": 1, "num_test": 1, "image_size": 64}
+
+
+def drawn(key: str, **changes: int) -> list[str]:
+    """A set of a few drawn images at a place of the config."""
+    return [f"+data@{key}=synthetic", *(f"{key}.{name}={value}" for name, value in (DRAWN | changes).items())]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ["data=mixture", *drawn("data.sets.a"), *drawn("data.sets.b", seed=1), "data.weights={a: 1, b: 3}"],
+        ["task=unet", "data=boundaries", *drawn("data.of"), "data.boundary_px=1", "model.image_size=64"],
+    ],
+    ids=["mixture", "boundaries"],
+)
+def test_the_experiment_of_sets_within_a_data_set_is_one_that_fit_runs(sam_ft: Program, given: list[str]) -> None:
+    tiny = (
+        TINY
+        if given[0] == "data=mixture"
+        else [each for each in TINY if not each.startswith(("prompts", "monitoring.th"))]
+    )
+    result = sam_ft("doctor", *given, *tiny, "measure=false", "output=look")
+    assert result.code == 0, result.err
+    trained = sam_ft("fit", "--config-dir", "look", "--config-name", "experiment", "output=run")
+    assert trained.code == 0, trained.err
+    assert "after 2 steps" in trained.out and Path("run/last.ckpt").is_file()
+    written, trained_on = OmegaConf.load("look/doctor.json").data, OmegaConf.load("run/config.yaml").data
+    assert written == trained_on
+
+
 def test_errors_are_told_by_the_exit_code_the_console_the_page_and_the_json_file(
     sam_ft: Program, tmp_path: Path
 ) -> None:
@@ -70,6 +101,55 @@ def test_what_only_the_reader_refuses_is_an_error_too(sam_ft: Program, tmp_path:
     result = sam_ft("doctor", *given)
     assert result.code == 1
     assert "ERROR refused: Expected at least one object of 9000 pixels" in result.out
+
+
+def test_a_data_set_that_its_reader_refuses_is_an_error_with_a_page(sam_ft: Program, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        healthy.save(tmp_path / "cells" / name / "images" / "image.png", healthy.picture(0)[0])
+    result = sam_ft("doctor", "data=instance_folders", f"data.root={tmp_path}/cells", "output=look", "measure=false")
+    assert result.code == 1, result.err
+    assert "ERROR refused: Expected" in result.out and "0 images" in result.out
+    assert "refused" in Path("look/index.html").read_text()
+    assert [each["code"] for each in json.loads(Path("look/doctor.json").read_text())["findings"]] == ["refused"]
+
+
+@pytest.mark.parametrize(
+    "given", [["data=mixture", "data.sets.a"], ["data=boundaries", "data.of"]], ids=lambda given: given[0]
+)
+def test_a_set_within_a_data_set_that_is_refused_is_an_error_with_a_page(
+    sam_ft: Program, given: list[str], tmp_path: Path
+) -> None:
+    data = layouts.nnunet(tmp_path)
+    label = data.files("labelsTr", ".")[0]
+    label.write_bytes(label.read_bytes()[:200])
+    choice, key = given
+    result = sam_ft("doctor", choice, f"+data@{key}=nnunet", f"{key}.root={data.root}", "output=look", "measure=false")
+    assert result.code == 1, result.err
+    assert "ERROR refused: Expected" in result.out and str(label) in result.out
+    assert str(label) in Path("look/index.html").read_text()
+
+
+def test_what_a_reader_warns_of_is_a_finding(sam_ft: Program, tmp_path: Path) -> None:
+    data = layouts.nnunet(tmp_path)
+    label = data.files("labelsTr", ".")[0]
+    healthy.save_volume(label, healthy.volume(0)[1] * 0)
+    given = ["+data@data.sets.a=nnunet", f"data.sets.a.root={data.root}"]
+    result = sam_ft("doctor", "data=mixture", *given, "output=look", "measure=false")
+    assert result.code == 0, result.err
+    assert "WARNING reader_warns" in result.out and "1 of 10 label volumes hold no object" in result.out
+    assert result.out.startswith("72 images")  # what readers say beside is not shown
+
+
+def test_one_damaged_volume_of_a_described_data_set_is_one_finding(sam_ft: Program, tmp_path: Path) -> None:
+    data = layouts.nnunet(tmp_path)
+    label = data.files("labelsTr", ".")[0]
+    label.write_bytes(label.read_bytes()[:200])
+    result = sam_ft("doctor", "data=nnunet", f"data.root={data.root}", "output=look", "measure=false")
+    assert result.code == 1, result.err
+    assert "10 volumes (6 train, 2 val, 2 test)" in result.out and "ERROR unreadable_label: 1 label" in result.out
+    told = json.loads(Path("look/doctor.json").read_text())
+    assert [finding["code"] for finding in told["findings"]] == ["unreadable_label"]
+    assert [(each["value"], each["labels"]) for each in told["values"]] == [(1, 9)]
 
 
 def test_what_the_user_has_set_is_kept_and_not_suggested(sam_ft: Program, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from sam_ft.data.folders import expanded
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.groups import group_in
 from sam_ft.data.labelled_images import groups_of_images, image_splits
-from sam_ft.data.nifti.cases import CaseFiles, LabelledVolume, VolumeFile, open_nifti_cases
+from sam_ft.data.nifti.cases import CaseFiles, VolumeFile, open_nifti_cases
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import volume_splits
 from sam_ft.data.nifti.view import View, share_of_images
@@ -64,10 +64,10 @@ def nnunet_splits(
     chosen = chosen_channels(description.channel_names, channels, path=description.path)
     training = training_cases(folder, description)
     test = cases_in(folder / "imagesTs", folder / "labelsTs", description) if (folder / "labelsTs").is_dir() else []
-    split = _without_test(split, folder / "labelsTs") if test else split
+    split = without_test(split, folder / "labelsTs") if test else split
     rule = objects or ObjectRule()
     if description.is_of_volumes:
-        volumes, held_out = (_volumes(cases, chosen, axis=axis) for cases in (training, test))
+        volumes, held_out = (open_nifti_cases(case_files(cases, chosen), plane=axis) for cases in (training, test))
         return volume_splits(
             volumes, held_out, split=split, group=group, objects=rule, names=description.labels, **view
         )
@@ -78,8 +78,12 @@ def nnunet_splits(
     )  # fmt: skip
 
 
-def _without_test(split: Split, labels: Path) -> Split:
-    """The same split with nothing held out for testing, since there are test cases."""
+def without_test(split: Split, labels: Path) -> Split:
+    """The same split with nothing held out for testing, since there are test cases.
+
+    Raises:
+        ValueError: The split names groups to test on.
+    """
     if isinstance(split, NnunetFold):
         return split
     if isinstance(split, SlabSplit):
@@ -91,8 +95,9 @@ def _without_test(split: Split, labels: Path) -> Split:
     return replace(split, test=0.0)
 
 
-def _volumes(cases: Sequence[NnunetCase], channels: Sequence[int], *, axis: str) -> tuple[LabelledVolume, ...]:
-    files = [
+def case_files(cases: Sequence[NnunetCase], channels: Sequence[int]) -> list[CaseFiles]:
+    """The chosen channels of cases of volumes, with their labels."""
+    return [
         CaseFiles(
             name=case.name,
             group=case.name,
@@ -101,7 +106,6 @@ def _volumes(cases: Sequence[NnunetCase], channels: Sequence[int], *, axis: str)
         )
         for case in cases
     ]
-    return open_nifti_cases(files, plane=axis)
 
 
 def _as_image(case: NnunetCase, channels: tuple[int, ...], group: str | None) -> NnunetImage:

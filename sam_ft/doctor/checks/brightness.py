@@ -26,7 +26,7 @@ def check_brightness(seen: Sequence[Seen], inventory: Inventory) -> Iterator[Fin
     yield from _not_finite(images)
     yield from _wrapped(images)
     yield from _few_levels(images)
-    if not inventory.is_stretched:
+    if not inventory.pixels.stretch and inventory.pixels.range == "auto":
         yield from _dim(images)
     yield from _saturated(images)
     if inventory.is_volumes:  # of which each is scaled by itself

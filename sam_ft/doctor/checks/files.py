@@ -48,7 +48,9 @@ PROBLEMS = {
         "Export the labels as PNG from where they were made; what JPEG has changed does not come back.",
     ),
     "series": Kind(
-        "image", "of four dimensions.", "Choose one volume of each series: data.volume_index=0, or another number."
+        "image",
+        "of four dimensions.",
+        "Choose one volume of each series: data.volume_index=0, or another number (data=nifti).",
     ),
 }
 """Every problem keeps a file from being used: all of them are errors."""
@@ -61,5 +63,5 @@ def check_files(seen: Sequence[Seen]) -> Iterator[Finding]:
         for problem in each.problems:
             by_code[problem.code].append(problem.found)
     for code, found in by_code.items():
-        kind = PROBLEMS[code]
-        yield Finding(code, Severity.ERROR, f"{counted(len(found), kind.noun)} {kind.text}", kind.advice, tuple(found))
+        kind, places = PROBLEMS[code], tuple(dict.fromkeys(found))  # of a file of several channels once
+        yield Finding(code, Severity.ERROR, f"{counted(len(places), kind.noun)} {kind.text}", kind.advice, places)

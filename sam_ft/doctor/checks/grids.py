@@ -19,20 +19,18 @@ Grids = Sequence[tuple[str, GridFacts]]
 
 def check_grids(seen: Sequence[Seen], inventory: Inventory) -> Iterator[Finding]:
     """Of all volumes whose headers could be read."""
-    grids = [(each.where, each.grid) for each in seen if each.grid is not None]
-    yield from _two_affines(grids)
+    placed = [(each.where, each.grid) for each in seen if each.grid is not None]
+    grids = list(dict.fromkeys(placed))  # of a file of several channels once
+    labels = [(str(each.case.label), each.label_apart) for each in seen if each.label_apart is not None]
+    yield from _two_affines([*((where, grid.apart) for where, grid in grids if grid.apart is not None), *labels])
     yield from _no_place(grids)
     yield from _spacing(grids)
     yield from _anisotropic(grids, inventory.axis)
     yield from _orientations([(where, grid) for where, grid in grids if grid.is_placed])
 
 
-def _two_affines(grids: Grids) -> Iterator[Finding]:
-    found = tuple(
-        Found(where, f"{grid.apart[0]:.3g} mm and {grid.apart[1]:.3g} degrees apart")
-        for where, grid in grids
-        if grid.apart is not None
-    )
+def _two_affines(apart: Sequence[tuple[str, tuple[float, float]]]) -> Iterator[Finding]:
+    found = tuple(Found(where, f"{mm:.3g} mm and {degrees:.3g} degrees apart") for where, (mm, degrees) in apart)
     if found:
         text = f"{counted(len(found), 'volume')} whose qform and sform place the voxels differently."
         advice = "The sform is used. Other programs may use the qform: set both to the right one."

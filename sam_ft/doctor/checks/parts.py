@@ -13,6 +13,9 @@ LEAST_IMAGES = 5
 _TOO_FEW_TRAIN = 10
 _LAST_NUMBER = re.compile(r"^(.*?)[_\-. ]?[a-z]{0,3}\d+$", re.IGNORECASE)
 
+_OF_IMAGES = "folders, or data=manifest with a column `group`"
+_OF_VOLUMES = 'data.group="(sub-[0-9]+)", or another expression that matches each once in its volumes\' paths'
+
 
 def check_parts(inventory: Inventory, *, group: str | None) -> Iterator[Finding]:
     """Of all cases, seen or not.
@@ -35,11 +38,12 @@ def check_parts(inventory: Inventory, *, group: str | None) -> Iterator[Finding]
     by_group: dict[str, list[Case]] = defaultdict(list)
     for case in labelled:
         by_group[case.group].append(case)
-    yield from _shared(by_group)
+    remedy = _OF_VOLUMES if inventory.is_volumes else _OF_IMAGES
+    yield from _shared(by_group, remedy)
     if group is not None:
-        yield from _shared(_groups_by(labelled, group))
-    elif not inventory.is_volumes:
-        yield from _shared_names(labelled)
+        yield from _shared(_groups_by(labelled, group), remedy)
+    else:
+        yield from _shared_names(labelled, remedy, noun="Volumes" if inventory.is_volumes else "Images")
 
 
 def _few_images(times: Mapping[str, int]) -> Iterator[Finding]:
@@ -72,25 +76,27 @@ def _groups_by(cases: Sequence[Case], rule: str) -> dict[str, list[Case]]:
         raise ValueError(f"Expected `group` to be a regular expression, but got {rule!r}: {err}.") from err
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
-        if match := expression.search(case.name if case.image is None else case.image.as_posix()):
+        if match := expression.search(_path_of(case)):
             groups[match.group(1) if expression.groups else match.group()].append(case)
     if not groups:
         raise ValueError(
-            f"Expected `group` to match images' paths, but {rule!r} matches none, such as {cases[0].image}."
+            f"Expected `group` to match images' paths, but {rule!r} matches none, such as {_path_of(cases[0])}."
         )
     return groups
 
 
-def _shared(groups: Mapping[str, Sequence[Case]]) -> Iterator[Finding]:
+def _path_of(case: Case) -> str:
+    return case.name if case.path is None else case.path.as_posix()
+
+
+def _shared(groups: Mapping[str, Sequence[Case]], remedy: str) -> Iterator[Finding]:
     if found := _in_two_parts(groups):
         text = f"{counted(len(found), 'group is', 'groups are')} in more than one part: what is measured is too good."
-        advice = (
-            "Put every group (patient, slide, film) into one part: folders, or data=manifest with a column `group`."
-        )
+        advice = f"Put every group (patient, slide, film) into one part: {remedy}."
         yield Finding("group_leak", Severity.ERROR, text, advice, found)
 
 
-def _shared_names(cases: Sequence[Case]) -> Iterator[Finding]:
+def _shared_names(cases: Sequence[Case], remedy: str, *, noun: str) -> Iterator[Finding]:
     """Names that differ in their last number alone, such as `patient7_001`: perhaps of one patient or film."""
     groups: dict[str, list[Case]] = defaultdict(list)
     for case in cases:
@@ -102,11 +108,11 @@ def _shared_names(cases: Sequence[Case]) -> Iterator[Finding]:
         return
     if found := _in_two_parts(named):
         text = (
-            f"Images whose names begin alike are in more than one part ({counted(len(found), 'beginning')}): if these "
+            f"{noun} whose names begin alike are in more than one part ({counted(len(found), 'beginning')}): if these "
             "are patients, films or slides, what is measured is too good."
         )
         advice = (
-            "If so, put each into one part: folders, or data=manifest with a column `group`. "
+            f"If so, put each into one part: {remedy}. "
             'The doctor checks it by group="(.*)_[0-9]+", or another expression.'
         )
         yield Finding("shared_names", Severity.WARNING, text, advice, found)

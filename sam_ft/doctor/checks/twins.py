@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sam_ft.doctor.cases import Inventory
 from sam_ft.doctor.findings import Finding, Found, Severity, counted
 from sam_ft.doctor.seen import Seen
 
@@ -18,7 +19,7 @@ _MOST_PAIRS = 100_000
 Pair = tuple[Seen, Seen]
 
 
-def check_twins(seen: Sequence[Seen]) -> Iterator[Finding]:
+def check_twins(seen: Sequence[Seen], inventory: Inventory) -> Iterator[Finding]:
     """Exact copies by their pixels, near copies by their fingerprints."""
     readable = [each for each in seen if each.image is not None and each.image.high > each.image.low]
     exact, near = same_pixels(readable), alike(readable)
@@ -26,7 +27,8 @@ def check_twins(seen: Sequence[Seen]) -> Iterator[Finding]:
     near_leaks, near_inside = _by_part(near)
     if leaks:
         text = f"{counted(len(leaks), 'image')} in two parts: what is measured is too good."
-        advice = "Take them out of one part, or keep them together: a group in data=manifest, or one part's folder."
+        kept = "data.group" if inventory.is_volumes else "a group in data=manifest, or one part's folder"
+        advice = f"Take them out of one part, or keep them together: {kept}."
         yield Finding("leak", Severity.ERROR, text, advice, _found(leaks))
     if near_leaks:
         text = f"{counted(len(near_leaks), 'pair')} of nearly the same image in two parts: measuring may flatter."

@@ -128,7 +128,7 @@ def _volume_classes(labelled: Labelled, inventory: Inventory) -> Iterator[Findin
     if inventory.rule.classes is None:
         return
     classes = inventory.rule.values_by_class(sorted(used))
-    known = {value for values in classes.values() for value in values}
+    known = {*inventory.rule.ignored_values, *(value for values in classes.values() for value in values)}
     if others := sorted(used - known):
         text = f"Label volumes hold {counted(len(others), 'value')} that no class has: {_listed(others)}."
         advice = "They are no objects. Name them in data.objects.classes if they should be."

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sam_ft.data.folders import listed
-from sam_ft.data.image_files import SUFFIXES
+from sam_ft.data.folders import files_by_stem
 from sam_ft.doctor.findings import Finding, Found, Severity, counted
 
 
@@ -27,7 +26,7 @@ def pairs_in(images: Path, labels: Path) -> Pairs:
     Raises:
         ValueError: A folder is missing or has no image files.
     """
-    first, second = _by_stem(images), _by_stem(labels)
+    first, second = files_by_stem(images), files_by_stem(labels)
     return Pairs(
         pairs=tuple((first[stem][0], second[stem][0]) for stem in sorted(first.keys() & second.keys())),
         lone_images=tuple(first[stem][0] for stem in sorted(first.keys() - second.keys())),
@@ -72,15 +71,3 @@ def _same_name(paths: Iterable[Path]) -> list[Finding]:
         return []
     text = f"{counted(len(found), 'file')} of the same name as another but for the suffix."
     return [Finding("same_name", Severity.ERROR, text, "Keep one of them: files are paired by name.", found)]
-
-
-def _by_stem(folder: Path) -> dict[str, list[Path]]:
-    if not folder.is_dir():
-        raise ValueError(f"Expected a folder at {folder}, but there is none.")
-    found: dict[str, list[Path]] = {}
-    for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and not path.name.startswith("."):
-            found.setdefault(path.stem, []).append(path)
-    if not found:
-        raise ValueError(f"Expected files ending in {', '.join(SUFFIXES)} in {folder}, but got {listed(folder)}.")
-    return found

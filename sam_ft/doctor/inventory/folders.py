@@ -11,6 +11,7 @@ from sam_ft.data.splits import Part
 from sam_ft.doctor.cases import Case, Inventory, Meaning
 from sam_ft.doctor.findings import Finding
 from sam_ft.doctor.inventory.files import findings_of, pairs_in
+from sam_ft.doctor.inventory.look import pixel_rule
 from sam_ft.doctor.inventory.parts import assigned
 
 
@@ -22,7 +23,7 @@ def instance_maps(arguments: dict[str, Any]) -> Inventory:
         meaning=Meaning.INSTANCES,
         findings=findings,
         smallest_px=arguments["min_area_px"],
-        is_stretched=arguments["stretch"],
+        pixels=pixel_rule(arguments),
     )
 
 
@@ -34,7 +35,7 @@ def class_maps(arguments: dict[str, Any]) -> Inventory:
         meaning=Meaning.CLASSES,
         findings=findings,
         values=_values(arguments),
-        is_stretched=arguments["stretch"],
+        pixels=pixel_rule(arguments),
     )
 
 

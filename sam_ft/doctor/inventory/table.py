@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, get_args
 
 from sam_ft.data.folders import expanded
-from sam_ft.data.manifest import ManifestColumns
+from sam_ft.data.manifest import ManifestColumns, read_cells
 from sam_ft.data.splits import Part
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Finding, Found, Severity, counted
+from sam_ft.doctor.inventory.look import pixel_rule
 from sam_ft.doctor.inventory.parts import assigned
 
 Row = dict[str, str]
@@ -25,20 +25,21 @@ def listed_rows(arguments: dict[str, Any]) -> Inventory:
         ValueError: The table cannot be read, or lacks a column.
     """
     path, columns = expanded(arguments["path"]), arguments["columns"]
-    rows = _rows(path, columns)
+    header, rows = read_cells(path, columns)
     listing = _Listing()
-    for line, row in rows:
+    for line, cells in rows:
+        row = {name: (text or "").strip() for name, text in cells.items() if name}
         listing.take(row, f"{path}, line {line}", folder=path.parent, columns=columns)
     cases = list(listing.cases.values())
     refused: list[Finding] = []
-    if rows and columns.split not in rows[0][1]:
+    if columns.split not in header:
         parts, refused = assigned([case.group for case in cases], arguments["split"])
         cases = [replace(case, part=parts.get(case.group)) for case in cases]
     return Inventory(
         cases=cases,
         findings=[*listing.findings(), *refused],
         smallest_px=arguments["min_area_px"],
-        is_stretched=arguments["stretch"],
+        pixels=pixel_rule(arguments),
     )
 
 
@@ -83,17 +84,3 @@ class _Listing:
         ):
             if found:
                 yield Finding(code, Severity.ERROR, f"{counted(len(found), 'row')} {text}", advice, tuple(found))
-
-
-def _rows(path: Path, columns: ManifestColumns) -> Sequence[tuple[int, Row]]:
-    """Number of the line and cells of each row."""
-    try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file)
-            header = list(reader.fieldnames or [])
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as err:
-        raise ValueError(f"Expected a table (CSV) in {path}, but it cannot be read: {err}.") from err
-    if missing := [name for name in (columns.image, columns.mask) if name not in header]:
-        raise ValueError(f"Expected the columns {', '.join(missing)} in {path}, but it has {', '.join(header)}.")
-    return [(line, {name: (text or "").strip() for name, text in row.items() if name}) for line, row in rows]
