@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -32,6 +33,7 @@ from sam_ft.data.preparing.recipe import Recipe
 from sam_ft.data.preparing.record import Record
 from sam_ft.data.splits import DataSplits
 from sam_ft.download import Patience
+from tests.train.conftest import _as_before, sam_ft  # noqa: F401  (fixtures: the programs as a user calls them)
 
 QUICK = Patience(timeout_s=5, retries=2, pause_s=0.001)
 RNG = np.random.default_rng(0)
@@ -324,6 +326,28 @@ def read_back(record: Record) -> DataSplits:
 def read() -> Callable[[Record], DataSplits]:
     """Reads a prepared data set as the printed command would."""
     return read_back
+
+
+@pytest.fixture
+def evaluated(sam_ft: Callable[..., Any], tmp_path: Path) -> Callable[..., dict[str, float]]:  # noqa: F811
+    """(record, part) -> the summary of `sam-ft evaluate` on that part, after one step of the printed command."""
+
+    def evaluate(record: Record, part: str) -> dict[str, float]:
+        fitted = sam_ft(
+            *shlex.split(record.fit_command)[1:], "model=vit_tiny", "model.image_size=64", f"output={tmp_path / 'run'}",
+            "trainer.accelerator=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1", "loader.num_workers=0",
+            "monitoring.wandb=disabled", "monitoring.pictures=0",
+        )  # fmt: skip
+        assert fitted.code == 0, fitted.err
+        done = sam_ft(
+            "evaluate", f"checkpoint={tmp_path / 'run' / 'best.ckpt'}", f"output={tmp_path / 'evaluation'}",
+            f"part={part}", "pictures=0", "batch_size=1",
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        summary: dict[str, float] = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
+        return summary
+
+    return evaluate
 
 
 # A server
