@@ -19,6 +19,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
+from sam_ft.partial_download import FileState, begin, content_range, discard, note_of, read_state, state_of
+
 _log = logging.getLogger(__name__)
 
 CACHE_VARIABLE = "SAM_FT_CACHE"
@@ -48,6 +50,10 @@ class _BrokenError(Exception):
     """An attempt ended before the file was whole; the message says why."""
 
 
+class _MisfitError(_BrokenError):
+    """The server gives something that does not go on from what has come; that is of no use any more."""
+
+
 class _SilentError(_BrokenError):
     """Nobody answered."""
 
@@ -69,8 +75,10 @@ def fetch(url: str, target: str | Path, *, checksum: str | None, patience: Patie
 
     A file that is there already is taken as it is, without asking the network. Otherwise the bytes are collected in
     `target` + `.partial`, with a progress bar on stderr, verified, and renamed. A break, also of an earlier call,
-    is gone on from with a Range request. Where the pieces of several answers do not fit together, because the file
-    changed between them or a server sent another part than asked for, it is fetched once more from its beginning.
+    is gone on from with a Range request, if the file is still the same: the first answer's ETag or Last-Modified, kept
+    in `target` + `.partial.json`, is sent as If-Range. Where the pieces of several answers do not fit together, because
+    the file changed between them or a server sent another part than asked for, it is fetched once more from its
+    beginning; so it is where neither a checksum nor the server can tell whether they would.
 
     Of several processes that want the same file, one fetches it and the others wait: they share a lock on
     `target` + `.lock`, which the system frees when its holder dies. The empty lock file stays, since its removal could
@@ -80,7 +88,8 @@ def fetch(url: str, target: str | Path, *, checksum: str | None, patience: Patie
         url: an http or https address.
         target: where the file goes; missing folders are made.
         checksum: `sha256:` and 64 hexadecimal digits, or `md5:` and at least the first 6. None where nobody publishes
-            one: then only its length is sure, as far as the server names it; the caller has to look at the content.
+            one: then only its length is sure, and that its pieces are of one file, as far as the server says so; the
+            caller has to look at the content.
         patience: timeout and retries.
 
     Raises:
@@ -103,8 +112,10 @@ def fetch(url: str, target: str | Path, *, checksum: str | None, patience: Patie
                 _log.info("Fetching %s to %s.", url, target)
                 _fill(partial, url=url, checksum=checksum, patience=patience)
                 os.replace(partial, target)
+                note_of(partial).unlink(missing_ok=True)
     except _BrokenError as err:
-        kept = f" {_size(partial)} bytes have come and stay for the next try." if _size(partial) else ""
+        num_kept = _resumable(partial, checksum)
+        kept = f" {num_kept} bytes have come and stay for the next try." if num_kept else ""
         raise ValueError(
             f"Expected to fetch {url}, but {err}.{kept} Without a network, put that file at {target}."
         ) from err
@@ -135,33 +146,35 @@ def _fill(partial: Path, *, url: str, checksum: str | None, patience: Patience) 
         ValueError: the bytes are not those of the checksum; `partial` is gone then.
     """
     if checksum is None:
-        _download(url, partial, patience=patience)
+        _download(url, partial, checksum=None, patience=patience)
         return
     try:
-        in_one = _download(url, partial, patience=patience)
+        in_one = _download(url, partial, checksum=checksum, patience=patience)
     except _BrokenError:
         if _fits(partial, checksum):  # the server had promised more than there is
             return
         raise
     if not in_one and not _fits(partial, checksum):
         _log.warning("%s: what came in pieces does not fit together; once more from the beginning.", partial.name)
-        partial.unlink()
-        _download(url, partial, patience=patience)
+        discard(partial)
+        _download(url, partial, checksum=checksum, patience=patience)
     if not _fits(partial, checksum):
         found = f"{_size(partial)} bytes with {checksum_of(partial, like=checksum)}"
-        partial.unlink()
+        discard(partial)
         raise ValueError(f"Expected {checksum} for {url}, but got {found}: it is not that file, and was removed.")
 
 
-def _download(url: str, partial: Path, *, patience: Patience) -> bool:
+def _download(url: str, partial: Path, *, checksum: str | None, patience: Patience) -> bool:
     """Asks until the server has no more to give; says whether all bytes came with one answer."""
     failures, most, answered = 0, _size(partial), False
     while True:
         try:
-            return _receive(url, partial, timeout_s=patience.timeout_s) == 0
+            return _receive(url, partial, offset=_resumable(partial, checksum), timeout_s=patience.timeout_s) == 0
         except _RefusedError:
             raise
         except _BrokenError as err:
+            if isinstance(err, _MisfitError):
+                discard(partial)
             failures = 0 if _size(partial) > most else failures + 1
             most = max(most, _size(partial))
             answered = answered or not isinstance(err, _SilentError)
@@ -171,45 +184,75 @@ def _download(url: str, partial: Path, *, patience: Patience) -> bool:
         time.sleep(patience.pause_s * 2**failures)
 
 
-def _receive(url: str, partial: Path, *, timeout_s: float) -> int:
-    """Adds what one answer brings to `partial`; returns the offset at which the answer began."""
-    offset = _size(partial)
-    response = _ask(url, offset, timeout_s=timeout_s)
+def _resumable(partial: Path, checksum: str | None) -> int:
+    """How many bytes may be gone on from: without a checksum, none whose state on the server has no name."""
+    return 0 if checksum is None and read_state(partial).validator is None else _size(partial)
+
+
+def _receive(url: str, partial: Path, *, offset: int, timeout_s: float) -> int:
+    """Adds what one answer brings to the first `offset` bytes of `partial`; returns where the answer began."""
+    known = read_state(partial) if offset else FileState()
+    response = _ask(url, offset, known, timeout_s=timeout_s)
     if response is None:
         return offset
     with response:
-        if response.status != http.client.PARTIAL_CONTENT:
-            offset = 0
-        length = response.length
+        offset, state = _begin_of(response, offset, known)
+        if not offset:
+            begin(partial, state)
         bar = tqdm(
             initial=offset,
-            total=None if length is None else offset + length,
+            total=state.num_bytes,
             desc=partial.stem,
             unit="B",
             unit_scale=True,
             mininterval=0.5 if sys.stderr.isatty() else 15,
             dynamic_ncols=True,
         )
-        with bar, partial.open("ab" if offset else "wb") as file:
-            for piece in _pieces(response, length, timeout_s=timeout_s):
+        with bar, partial.open("ab") as file:
+            for piece in _pieces(response, response.length, timeout_s=timeout_s):
                 file.write(piece)
                 bar.update(len(piece))
             file.flush()
             os.fsync(file.fileno())
+    if state.num_bytes is not None and _size(partial) < state.num_bytes:
+        raise _BrokenError(f"the server sent only a part, up to {_size(partial)} of {state.num_bytes} bytes")
     return offset
 
 
-def _ask(url: str, offset: int, *, timeout_s: float) -> http.client.HTTPResponse | None:
-    """The server's answer to a request for the bytes from `offset` on; None where it has none there."""
+def _begin_of(response: http.client.HTTPResponse, offset: int, known: FileState) -> tuple[int, FileState]:
+    """At which byte an answer begins, and which state of the file it is of.
+
+    Raises:
+        _MisfitError: It is not what follows the first `offset` bytes of the known state.
+    """
+    if response.status != http.client.PARTIAL_CONTENT:
+        return 0, state_of(response.headers, num_bytes=response.length)
+    start, total = content_range(response.headers)
+    if start != offset:
+        named = response.headers["Content-Range"]
+        raise _MisfitError(f"the server sent {named!r} when it was asked for the bytes from {offset} on")
+    state = state_of(response.headers, num_bytes=total)
+    if offset and state.differs_from(known):
+        raise _MisfitError("the file on the server has changed since its beginning came")
+    return offset, state
+
+
+def _ask(url: str, offset: int, known: FileState, *, timeout_s: float) -> http.client.HTTPResponse | None:
+    """The server's answer to a request for the bytes from `offset` on; None where the known state ends there."""
     request = urllib.request.Request(url, headers={"User-Agent": "sam-ft"})
     if offset:
         request.add_header("Range", f"bytes={offset}-")
+        if known.validator:
+            request.add_header("If-Range", known.validator)
     try:
         return urllib.request.urlopen(request, timeout=timeout_s)
     except urllib.error.HTTPError as err:
         err.close()
         if offset and err.code == http.client.REQUESTED_RANGE_NOT_SATISFIABLE:
-            return None
+            total = content_range(err.headers)[1] or known.num_bytes
+            if total == offset:
+                return None
+            raise _MisfitError(f"the file on the server has {total or 'another number of'} bytes") from err
         kind = _BrokenError if err.code in _TRY_AGAIN else _RefusedError
         raise kind(f"the server answers {err.code} {err.reason}".rstrip()) from err
     except (OSError, http.client.HTTPException) as err:

@@ -36,6 +36,7 @@ class Request(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         with self.server.noting:
             self.server.ranges.append(self.headers["Range"])
+            self.server.conditions.append(self.headers["If-Range"])
             self.number = len(self.server.ranges)
         self.server.answer(self)
 
@@ -57,7 +58,7 @@ class Request(BaseHTTPRequestHandler):
 
 
 class Server(ThreadingHTTPServer):
-    """Answers as a test says, and notes which ranges were asked for."""
+    """Answers as a test says, and notes which ranges were asked for, and if what."""
 
     daemon_threads = True
     block_on_close = False
@@ -66,6 +67,7 @@ class Server(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Request)
         self.answer = answer
         self.ranges: list[str | None] = []
+        self.conditions: list[str | None] = []
         self.noting = threading.Lock()
 
     @property
@@ -203,14 +205,6 @@ def test_a_redirection_is_followed_with_the_range(serve, target):
     assert storage.ranges == [f"bytes={HALF}-"]
 
 
-def test_without_a_published_checksum_pieces_of_two_calls_are_put_together(serve, target):
-    server = serve(ranged)
-    partial_of(target, CONTENT[:HALF])
-    assert fetch(server.url, target, checksum=None, patience=QUICK) == target
-    assert_fetched(target)
-    assert server.ranges == [f"bytes={HALF}-"]
-
-
 def test_without_a_published_checksum_the_promised_length_still_counts(serve, target):
     server = serve(lambda request: ranged(request, until=HALF))
     message = failure(server.url, target, checksum=None)
@@ -324,6 +318,138 @@ def test_a_server_that_sends_another_part_than_asked_for_is_not_believed(serve, 
     assert server.ranges == [f"bytes={HALF}-", None]
 
 
+# It changes, and nobody publishes a checksum
+
+
+def versioned(content: bytes, *, until: int | None = None, heeds: bool = True, part: str = "", **names: str) -> Answer:
+    """A file as careful servers give it: its state has a name, and a part is only given of the state that is asked for.
+
+    Args:
+        content: The file.
+        until: Where it breaks off.
+        heeds: Whether If-Range is heeded.
+        part: What stands in Content-Range instead of what is sent.
+        names: ETag or Last_Modified.
+    """
+
+    def answer(request: Request) -> None:
+        condition = request.headers["If-Range"]
+        start = request.start if not heeds or condition in (None, *names.values()) else 0
+        if start >= len(content):
+            request.head(416, length=0, Content_Range=f"bytes */{len(content)}")
+            return
+        span = part or f"bytes {start}-{len(content) - 1}/{len(content)}"
+        more = {"Content_Range": span} if start else {}
+        request.head(206 if more else 200, length=len(content) - start, **more, **names)
+        request.wfile.write(content[start:until])
+
+    return answer
+
+
+DATES = {"Last_Modified": "Wed, 21 Oct 2015 07:28:00 GMT"}
+NEWER = {"Last_Modified": "Thu, 22 Oct 2015 07:28:00 GMT"}
+OTHER = random.Random(1).randbytes(len(CONTENT))
+
+
+def half_of(serve: Callable[[Answer], Server], target: Path, content: bytes, **names: str) -> Server:
+    """A server of whose file half has come in a call that was given up."""
+    server = serve(versioned(content, until=HALF, **names))
+    failure(server.url, target, checksum=None, patience=Patience(timeout_s=5, retries=0, pause_s=0.001))
+    assert partial_of(target).read_bytes() == content[:HALF]
+    server.ranges, server.conditions = [], []
+    return server
+
+
+@pytest.mark.parametrize("names", [{"ETag": '"one"'}, DATES, {"ETag": '"one"'} | DATES], ids=["tag", "date", "both"])
+def test_without_a_checksum_pieces_of_two_calls_are_put_together_if_the_file_is_still_the_same(serve, target, names):
+    server = half_of(serve, target, CONTENT, **names)
+    server.answer = versioned(CONTENT, **names)
+    assert fetch(server.url, target, checksum=None, patience=QUICK) == target
+    assert_fetched(target)
+    assert server.ranges == [f"bytes={HALF}-"]
+    assert server.conditions == [next(iter(names.values()))]
+
+
+@pytest.mark.parametrize(("old", "new"), [({"ETag": '"one"'}, {"ETag": '"two"'}), (DATES, NEWER)], ids=["tag", "date"])
+@pytest.mark.parametrize("heeds", [True, False])
+def test_without_a_checksum_a_file_that_changed_is_fetched_from_its_beginning(serve, target, old, new, heeds):
+    server = half_of(serve, target, OTHER, **old)
+    server.answer = versioned(CONTENT, heeds=heeds, **new)
+    fetch(server.url, target, checksum=None, patience=QUICK)
+    assert_fetched(target)
+    assert server.ranges == [f"bytes={HALF}-"] + [None] * (not heeds)
+
+
+@pytest.mark.parametrize("names", [{}, {"ETag": 'W/"one"'}], ids=["nothing", "a weak tag"])
+def test_without_a_checksum_nothing_is_gone_on_from_whose_state_has_no_name(serve, target, names):
+    server = serve(versioned(OTHER, until=HALF, **names))
+    message = failure(server.url, target, checksum=None)
+    assert f"{HALF} bytes before the promised end" in message and "stay for the next try" not in message
+    assert set(server.ranges) == {None}
+    server.answer = versioned(CONTENT, **names)
+    fetch(server.url, target, checksum=None, patience=QUICK)
+    assert_fetched(target)
+
+
+@pytest.mark.parametrize("note", [None, "", "{", "[]", '{"etag": 3}', '{"etag": "\\u00e9\\n"}'])
+def test_without_a_checksum_bytes_of_which_nothing_is_known_are_fetched_anew(serve, target, note):
+    server = half_of(serve, target, OTHER, ETag='"one"')
+    path = target.with_name("sam.pth.partial.json")
+    path.unlink() if note is None else path.write_text(note)
+    server.answer = versioned(CONTENT, ETag='"one"')
+    fetch(server.url, target, checksum=None, patience=QUICK)
+    assert_fetched(target)
+    assert server.ranges == [None]
+
+
+@pytest.mark.parametrize(
+    "part", ["bytes 0-9/200000", "bytes 100001-199999/200000", "bytes 100000-199999/300000", "bytes */200000", "all"]
+)
+def test_without_a_checksum_another_part_than_asked_for_is_not_believed(serve, target, part):
+    server = half_of(serve, target, OTHER, ETag='"one"')
+    server.answer = versioned(CONTENT, part=part, ETag='"one"')
+    fetch(server.url, target, checksum=None, patience=QUICK)
+    assert_fetched(target)
+    assert server.ranges == [f"bytes={HALF}-", None]
+
+
+def test_without_a_checksum_a_part_that_ends_too_soon_is_gone_on_from(serve, target):
+    def piecemeal(request: Request) -> None:
+        if not request.start:
+            versioned(CONTENT, until=HALF, ETag='"one"')(request)
+            return
+        stop = min(request.start + 60_000, len(CONTENT))
+        request.head(206, length=stop - request.start, Content_Range=f"bytes {request.start}-{stop - 1}/{len(CONTENT)}")
+        request.wfile.write(CONTENT[request.start : stop])
+
+    server = serve(piecemeal)
+    fetch(server.url, target, checksum=None, patience=QUICK)
+    assert_fetched(target)
+    assert server.ranges == [None, "bytes=100000-", "bytes=160000-"]
+
+
+def test_without_a_checksum_a_whole_file_is_only_taken_if_the_server_has_no_more(serve, target):
+    server = half_of(serve, target, CONTENT, ETag='"one"')
+    server.answer = versioned(CONTENT[:HALF], ETag='"one"')  # as long as what is here
+    fetch(server.url, target, checksum=None, patience=QUICK)
+    assert target.read_bytes() == CONTENT[:HALF] and server.ranges == [f"bytes={HALF}-"]
+    target.unlink()
+    server = half_of(serve, target, OTHER, ETag='"one"')
+    server.answer = versioned(CONTENT[: HALF - 1], heeds=False, ETag='"two"')  # shorter
+    fetch(server.url, target, checksum=None, patience=QUICK)
+    assert target.read_bytes() == CONTENT[: HALF - 1] and server.ranges == [f"bytes={HALF}-", None]
+
+
+def test_a_server_that_never_gives_the_part_asked_for_is_given_up(serve, target):
+    def stubborn(request: Request) -> None:
+        request.head(206, length=10, Content_Range="bytes 5-14/200000", ETag='"one"')
+        request.wfile.write(CONTENT[:10])
+
+    server = serve(stubborn)
+    assert "the server sent 'bytes 5-14/200000' when it was asked" in failure(server.url, target, checksum=None)
+    assert len(server.ranges) == 1 + QUICK.retries
+
+
 # It lies
 
 
@@ -425,10 +551,10 @@ def test_an_address_or_checksum_of_another_kind_is_refused(target, url, checksum
 # Several at once
 
 PROCESS = """
-import importlib.util, logging, sys
-spec = importlib.util.spec_from_file_location("download", sys.argv[1])
-download = sys.modules["download"] = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(download)
+import logging, sys, types
+package = sys.modules["sam_ft"] = types.ModuleType("sam_ft")
+package.__path__ = [sys.argv[1]]
+from sam_ft import download
 logging.basicConfig(format="%(message)s", level=logging.INFO)
 print("ready", flush=True)
 download.fetch(*sys.argv[2:4], checksum=sys.argv[4])
@@ -436,8 +562,8 @@ download.fetch(*sys.argv[2:4], checksum=sys.argv[4])
 
 
 def start_process(server: Server, target: Path) -> subprocess.Popen[str]:
-    """Another process that fetches the file, with the module alone: torch would take seconds."""
-    command = [sys.executable, "-c", PROCESS, download.__file__, server.url, str(target), CHECKSUM]
+    """Another process that fetches the file, without what the package imports: torch would take seconds."""
+    command = [sys.executable, "-c", PROCESS, str(Path(download.__file__).parent), server.url, str(target), CHECKSUM]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     assert process.stdout.readline() == "ready\n"

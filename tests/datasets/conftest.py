@@ -12,10 +12,12 @@ import tarfile
 import threading
 import time
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -31,6 +33,7 @@ from sam_ft.data.preparing.recipe import Recipe
 from sam_ft.data.preparing.record import Record
 from sam_ft.data.splits import DataSplits
 from sam_ft.download import Patience
+from tests.train.conftest import _as_before, sam_ft  # noqa: F401  (fixtures: the programs as a user calls them)
 
 QUICK = Patience(timeout_s=5, retries=2, pause_s=0.001)
 RNG = np.random.default_rng(0)
@@ -325,6 +328,28 @@ def read() -> Callable[[Record], DataSplits]:
     return read_back
 
 
+@pytest.fixture
+def evaluated(sam_ft: Callable[..., Any], tmp_path: Path) -> Callable[..., dict[str, float]]:  # noqa: F811
+    """(record, part) -> the summary of `sam-ft evaluate` on that part, after one step of the printed command."""
+
+    def evaluate(record: Record, part: str) -> dict[str, float]:
+        fitted = sam_ft(
+            *shlex.split(record.fit_command)[1:], "model=vit_tiny", "model.image_size=64", f"output={tmp_path / 'run'}",
+            "trainer.accelerator=cpu", "trainer.max_steps=1", "trainer.val_check_interval=1", "loader.num_workers=0",
+            "monitoring.wandb=disabled", "monitoring.pictures=0",
+        )  # fmt: skip
+        assert fitted.code == 0, fitted.err
+        done = sam_ft(
+            "evaluate", f"checkpoint={tmp_path / 'run' / 'best.ckpt'}", f"output={tmp_path / 'evaluation'}",
+            f"part={part}", "pictures=0", "batch_size=1",
+        )  # fmt: skip
+        assert done.code == 0, done.err
+        summary: dict[str, float] = json.loads((tmp_path / "evaluation" / "summary.json").read_text())
+        return summary
+
+    return evaluate
+
+
 # A server
 
 
@@ -350,6 +375,7 @@ class Handler(BaseHTTPRequestHandler):
         start = int((self.headers["Range"] or "bytes=0-").removeprefix("bytes=").removesuffix("-"))
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(content) - start))
+        self.send_header("ETag", f'"{zlib.crc32(content):08x}"')
         if start:
             self.send_header("Content-Range", f"bytes {start}-{len(content) - 1}/{len(content)}")
         self.end_headers()

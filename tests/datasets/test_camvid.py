@@ -99,3 +99,15 @@ def test_real_road_scenes_are_prepared_without_a_shared_drive(
     sample = read(record).train[0]
     assert {"Sky", "Road", "Building"} <= set(sample.class_names)
     assert sample.ignored is not None and sample.ignored.any()
+
+
+@pytest.mark.data
+def test_prepared_real_road_scenes_can_be_trained_on_and_evaluated(
+    kitchen: Any, data_folder: Path, evaluated: Callable[..., dict[str, float]]
+) -> None:
+    record = kitchen.prepare("camvid", data_folder / "camvid", limit=2)
+    summary = evaluated(record, "test")
+    labels = [read_label_map(path) for path in (record.folder / "test" / "labels").iterdir()]
+    assert len(labels) == summary["num_images"] == 2
+    assert summary["num_pixels"] == sum(np.count_nonzero(each < 11) for each in labels)  # without void
+    assert 0 <= summary["miou"] < 1 and 0 <= summary["pixel_accuracy"] < 1

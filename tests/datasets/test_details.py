@@ -160,25 +160,41 @@ def test_what_is_missing_of_davis_is_named(kitchen: Any, published: Published, t
         kitchen.prepare("davis2017", folder)
 
 
-@pytest.mark.data
-def test_real_sequences_in_the_layout_of_davis_are_prepared(
-    kitchen: Any, data_folder: Path, tmp_path: Path, read: Read
-) -> None:
+@pytest.fixture
+def sequences(data_folder: Path, tmp_path: Path) -> Path:
+    """Real sequences in the layout of DAVIS, four frames each."""
     root = tmp_path / "DAVIS"
     (root / "ImageSets" / "2017").mkdir(parents=True)
-    for part, sequences in (("train", ["libby", "car-shadow"]), ("val", ["blackswan"])):
-        (root / "ImageSets" / "2017" / f"{part}.txt").write_text("\n".join(sequences) + "\n")
-        for sequence in sequences:
+    for part, names in (("train", ["libby", "car-shadow"]), ("val", ["blackswan"])):
+        (root / "ImageSets" / "2017" / f"{part}.txt").write_text("\n".join(names) + "\n")
+        for name in names:
             for kind, folder in (("JPEGImages", "frames"), ("Annotations", "masks")):
-                place = root / kind / "480p" / sequence
+                place = root / kind / "480p" / name
                 place.mkdir(parents=True)
-                for path in sorted((data_folder / "video" / sequence / folder).iterdir())[:4]:
+                for path in sorted((data_folder / "video" / name / folder).iterdir())[:4]:
                     (place / path.name).symlink_to(path)
-    splits = read(kitchen.prepare("davis2017", tmp_path / "DAVIS"))
+    return root
+
+
+@pytest.mark.data
+def test_real_sequences_in_the_layout_of_davis_are_prepared(
+    kitchen: Any, sequences: Path, data_folder: Path, read: Read
+) -> None:
+    splits = read(kitchen.prepare("davis2017", sequences))
     assert [len(splits.train), len(splits.val)] == [8, 4]
     sample = splits.val[0]
     with Image.open(data_folder / "video" / "blackswan" / "masks" / "00000.png") as mask:
         assert sample.masks[0].sum() == np.count_nonzero(np.array(mask))
+
+
+@pytest.mark.data
+def test_prepared_real_sequences_can_be_trained_on_and_evaluated(
+    kitchen: Any, sequences: Path, evaluated: Callable[..., dict[str, float]]
+) -> None:
+    record = kitchen.prepare("davis2017", sequences, limit=2)
+    summary = evaluated(record, "val")
+    assert summary["num_images"] == 2 and summary["num_masks"] == record.counts["val"]["objects"] == 2
+    assert 0 <= summary["miou@1"] < 1 and 0 < summary["miou@box"] < 1
 
 
 # ICBM152

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from sam_ft.data.folders import expanded
 from sam_ft.data.preparing.archives import DamagedArchiveError, is_archive, unpack
 from sam_ft.data.preparing.material import Material
 from sam_ft.data.preparing.recipe import Recipe, RemoteFile
-from sam_ft.data.preparing.record import Record, read_record, write_begun, write_record
+from sam_ft.data.preparing.record import Record, note_files, read_record, write_begun, write_record
 from sam_ft.data.preparing.target import Target
 from sam_ft.download import PATIENT, Patience, checksum_of, fetch
 
@@ -43,10 +44,17 @@ class Order:
 
 @dataclass(frozen=True)
 class _Taken:
-    """What there is to convert: folders and files, and the SHA-256 of each published file by its name."""
+    """What there is to convert.
+
+    Args:
+        roots: Folders and files.
+        checksums: The SHA-256 of each published file by its name.
+        unverified: Downloads that have no published checksum.
+    """
 
     roots: list[Path] = field(default_factory=list)
     checksums: dict[str, str] = field(default_factory=dict)
+    unverified: list[Path] = field(default_factory=list)
 
 
 def prepare(recipe: Recipe, order: Order, *, patience: Patience = PATIENT) -> Record:
@@ -72,11 +80,9 @@ def prepare(recipe: Recipe, order: Order, *, patience: Patience = PATIENT) -> Re
         (_fetched(recipe, file, order.output, patience=patience) for file in recipe.files) if fetched else sources
     ):
         _take(recipe, path, taken, output=order.output, is_fetched=fetched)
+    note_files(order.output, taken.checksums)
     target = Target(order.output, limit=None if links is not None else order.limit)
-    recipe.convert(Material(tuple(taken.roots), hint=_hint(recipe)), target)
-    if not target.counts:
-        places = ", ".join(map(str, taken.roots))
-        raise ValueError(f"Expected {recipe.title} in {places}, but found nothing of it.")
+    _convert(recipe, taken, target)
     record = write_record(
         recipe, order.output, limit=order.limit, counts=target.counts, files=taken.checksums, sources=sources
     )
@@ -166,12 +172,15 @@ def _take(recipe: Recipe, path: Path, taken: _Taken, *, output: Path, is_fetched
     archives = _archives_in(recipe, path)
     for file in archives or [path] * path.is_file():
         taken.checksums[file.name] = _verified(recipe, file, is_fetched=is_fetched)
+        if is_fetched and _published_checksum(recipe, file) is None:
+            taken.unverified.append(file)
     if path not in archives:
         taken.roots.append(path)
     for archive in archives:
         folder = output / _UNPACKED / f"{archive.name.split('.')[0]}-{taken.checksums[archive.name][-16:]}"
         try:
-            taken.roots.append(unpack(archive, folder, max_bytes=_most_bytes(recipe, archive)))
+            with _doubting([file for file in taken.unverified if file == archive]):
+                taken.roots.append(unpack(archive, folder, max_bytes=_most_bytes(recipe, archive)))
         except DamagedArchiveError as err:
             if not is_fetched:
                 raise
@@ -180,17 +189,56 @@ def _take(recipe: Recipe, path: Path, taken: _Taken, *, output: Path, is_fetched
 
 
 def _verified(recipe: Recipe, path: Path, *, is_fetched: bool) -> str:
-    """The file's SHA-256.
+    """The file's SHA-256; it is read once more only where the publisher has an MD5.
+
+    A download is verified too, since it may be here from before: put there by hand, or damaged on the disk.
 
     Raises:
         ValueError: It is not the file that was published under its name.
     """
-    file = {file.name: file for file in recipe.files}.get(path.name)
-    if file is not None and file.checksum is not None and not is_fetched:
-        found = checksum_of(path, like=file.checksum)
-        if found != file.checksum:
-            raise ValueError(f"Expected {file.checksum} for {path}, but got {found}: it is not the published file.")
-    return checksum_of(path)
+    sha256, expected = checksum_of(path), _published_checksum(recipe, path)
+    if expected is not None:
+        found = sha256 if expected.startswith("sha256:") else checksum_of(path, like=expected)
+        if found != expected:
+            way_out = " Remove it, and the same command fetches it." if is_fetched else ""
+            raise ValueError(f"Expected {expected} for {path}, but got {found}: it is not the published file.{way_out}")
+    return sha256
+
+
+def _published_checksum(recipe: Recipe, path: Path) -> str | None:
+    """What the publisher says of the file of that name; None: nothing."""
+    return {file.name: file.checksum for file in recipe.files}.get(path.name)
+
+
+def _convert(recipe: Recipe, taken: _Taken, target: Target) -> None:
+    """Writes the parts.
+
+    Raises:
+        ValueError: What was taken is not the data set; downloads that nobody could verify are named.
+    """
+    with _doubting(taken.unverified):
+        recipe.convert(Material(tuple(taken.roots), hint=_hint(recipe)), target)
+        if not target.counts:
+            places = ", ".join(map(str, taken.roots))
+            raise ValueError(f"Expected {recipe.title} in {places}, but found nothing of it.")
+
+
+@contextmanager
+def _doubting(downloads: Sequence[Path]) -> Iterator[None]:
+    """Adds to an error of what reads them that one of these downloads may be to blame."""
+    try:
+        yield
+    except DamagedArchiveError:
+        raise
+    except ValueError as err:
+        if not downloads:
+            raise
+        more = f" and {len(downloads) - 4} more" if len(downloads) > 4 else ""
+        raise ValueError(
+            f"{str(err).rstrip('.')}. No checksum is published of {', '.join(path.name for path in downloads[:4])}"
+            f"{more}: if a download is damaged, remove it from {downloads[0].parent}, and the same command fetches it "
+            "again."
+        ) from err
 
 
 def _archives_in(recipe: Recipe, source: Path) -> list[Path]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import logging
 import shlex
+import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
@@ -14,6 +16,8 @@ from sam_ft.files import atomic_write, write_json
 
 if TYPE_CHECKING:
     from sam_ft.data.preparing.recipe import Recipe
+
+_logger = logging.getLogger(__name__)
 
 FILE = "dataset.json"
 _BEGUN = ".preparing.json"
@@ -78,12 +82,29 @@ def write_begun(recipe: Recipe, folder: Path, *, limit: int | None, sources: Seq
         ValueError: Files are there already that were made from another source or with another limit.
     """
     order = {"name": recipe.name, "limit": limit, "sources": [str(source.absolute()) for source in sources]}
-    if any((folder / part).is_dir() for part in PARTS) and _read(folder / _BEGUN) != order:
+    begun = _read(folder / _BEGUN) or {}
+    if any((folder / part).is_dir() for part in PARTS) and begun | order != begun:
         raise ValueError(
             f"Expected to go on with the same --source and --limit, but {folder} was begun with others: give another "
             "--output, or remove it."
         )
-    write_json(folder / _BEGUN, order)
+    write_json(folder / _BEGUN, begun | order)
+
+
+def note_files(folder: Path, files: Mapping[str, str]) -> None:
+    """Note the published files that the parts are made from; parts that were begun with others are removed.
+
+    Args:
+        folder: Of the data set; `write_begun` has said so.
+        files: Name -> checksum.
+    """
+    begun = _read(folder / _BEGUN) or {}
+    if begun.get("files", files) != files:
+        for part in PARTS:
+            if (folder / part).is_dir():
+                _logger.warning("%s was begun from other files, and is made anew.", folder / part)
+                shutil.rmtree(folder / part)
+    write_json(folder / _BEGUN, begun | {"files": dict(files)})
 
 
 def write_record(

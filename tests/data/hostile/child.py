@@ -42,7 +42,8 @@ class Outcome:
     message: str
     place: str  # where a wrong error came from
     path: str  # of the hostile file
-    seconds: float  # of the processor
+    seconds: float  # of the processor, by all threads
+    elapsed: float  # seconds on the clock, without those in which it could have gone on but another process ran
     grown_mib: float  # of the process's peak, by this case
     may_be_read: bool
 
@@ -60,7 +61,7 @@ def outcome_of(case: Case, folder: Path) -> Outcome:
     """Read one file."""
     path = case.write(folder)
     error, message, place = None, "", ""
-    before, start = peak_mib(), time.process_time()
+    before, start, clock = peak_mib(), time.process_time(), undisturbed_s()
     signal.alarm(HANGS_AFTER_S)
     try:
         case.read(path)
@@ -77,9 +78,22 @@ def outcome_of(case: Case, folder: Path) -> Outcome:
         place=place,
         path=str(path),
         seconds=time.process_time() - start,
+        elapsed=undisturbed_s() - clock,
         grown_mib=peak_mib() - before,
         may_be_read=case.may_be_read,
     )
+
+
+def undisturbed_s() -> float:
+    """The clock, which stands still while the main thread waits for a processor; where nobody counts that, it does not.
+
+    So a busy machine is no defect, but a lock, a sleep, a pipe or another process that is waited for is one.
+    """
+    try:
+        queued_ns = int(Path("/proc/self/schedstat").read_text().split()[1])  # of the process's first thread
+    except (OSError, IndexError):
+        queued_ns = 0
+    return time.monotonic() - queued_ns / 1e9
 
 
 def peak_mib() -> float:
