@@ -153,6 +153,23 @@ def test_a_changed_file_is_read_anew_by_the_next_data_set(nifti: Any) -> None:
     assert after[0].image[-1, -1, 0] == round(1 / 107 * 255)
 
 
+def sparse(value: int) -> np.ndarray:
+    """A label volume, all of it background but one small square far from its beginning, middle and end."""
+    label = np.zeros((128, 128, 40), dtype=np.uint8)
+    label[10:20, 10:20, 10] = value
+    return label
+
+
+def test_sparse_uncompressed_labels_of_one_grid_and_one_time_are_told_apart(nifti: Any) -> None:
+    for case, value in (("a", 1), ("b", 2)):
+        nifti.save(f"{case}/image.nii.gz", np.arange(128 * 128 * 40, dtype=np.int32).reshape(128, 128, 40))
+        os.utime(nifti.save(f"{case}/label.nii", sparse(value)), (1_700_000_000, 1_700_000_000))
+    patterns = f"{nifti.folder}/*/image.nii.gz", f"{nifti.folder}/*/label.nii"
+    assert [sample.class_names for sample in NiftiSlices(*patterns)] == [("label_1",), ("label_2",)]
+    os.utime(nifti.save("a/label.nii", sparse(3)), (1_700_000_000, 1_700_000_000))
+    assert [sample.class_names for sample in NiftiSlices(*patterns)] == [("label_3",), ("label_2",)]
+
+
 @pytest.mark.data
 @pytest.mark.parametrize(
     "name",
