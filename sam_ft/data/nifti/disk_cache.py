@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from sam_ft.data.nifti.turns import turn
 from sam_ft.files import atomic_write, write_json
 
 _logger = logging.getLogger(__name__)
@@ -114,6 +116,10 @@ class DiskCache:
             write_json(self._path(key, ".json"), facts)
         except (OSError, ValueError) as err:
             self._warn("write", f"it cannot be written to: {err}")
+
+    def turn(self, key: str) -> AbstractContextManager[bool]:
+        """A context to make an entry in, by one process after the other; see `sam_ft.data.nifti.turns.turn`."""
+        return turn(self.folder / f".{key}.lock")
 
     def _path(self, key: str, ending: str = ".npy") -> Path:
         return self.folder / f"{key}{ending}"
