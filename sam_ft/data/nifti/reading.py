@@ -154,7 +154,8 @@ def as_integer_labels(voxels: np.ndarray, *, path: Path) -> np.ndarray:
     if not np.issubdtype(voxels.dtype, np.integer):
         rounded = np.rint(voxels)
         with np.errstate(invalid="ignore"):
-            furthest = np.abs(voxels - rounded)
+            furthest = voxels - rounded
+            np.abs(furthest, out=furthest)
         if not (furthest <= _LABEL_TOLERANCE).all():
             worst = voxels.flat[int(np.argmax(np.nan_to_num(furthest, nan=np.inf)))]
             raise ValueError(

@@ -20,9 +20,13 @@ class SliceCache:
     """Decoded volumes, plane by plane: on the disk up to a limit, and what has no room there in memory, up to another.
 
     A volume is decoded when one of its planes is first needed, once for all processes and runs as long as the disk
-    has room. A plane is then read from the disk alone, so a process needs memory for one plane, and for one whole
-    volume while it decodes. Numbers about whole volumes (intensity ranges, which slice holds which object) are kept
-    beside them.
+    has room. A plane is then read from the disk alone. Numbers about whole volumes (intensity ranges, which slice
+    holds which object) are kept beside them.
+
+    A process needs memory for one plane at a time, and once for each volume for the whole of it: twice its size in
+    the file (inflated) while it is decoded, and up to three times for its intensity range. That is more for numbers
+    stored as floating point: up to four times for labels, up to five for an image with a scaling. Objects of kind
+    components_3d take ten bytes for each voxel while they are found, where classes do not overlap.
 
     Args:
         memory_mib: Decoded volumes kept in memory, in MiB for each process, of those that the disk has no room for; at

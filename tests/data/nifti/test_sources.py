@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam_ft.data.nifti.grid import PLANES, SliceGrid
+from sam_ft.data.nifti.grid import PLANES, SliceGrid, extent
 from sam_ft.data.nifti.reading import grid_of, open_volume, read_voxels
 from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.nifti.sources import ImageSource
-from sam_ft.transforms import percentile_range
+from sam_ft.transforms import foreground_mask, percentile_range
 
 TYPES = ["u1", "i1", "<i2", ">i2", "<u2", "<i4", "<i8", "<f4", ">f4", "<f8"]
 
@@ -126,6 +126,25 @@ def test_the_intensity_range_is_the_one_of_the_whole_volume(tmp_path: Path) -> N
     expected = percentile_range(read_voxels(open_volume(path), path=path))
     for _ in range(2):
         assert source_of(path, plane="coronal").intensity_range(SliceCache()) == expected
+
+
+@pytest.mark.parametrize("scaling", [(1.0, -1024.0), (0.1, -1024.0), (-0.5, 7.0), (1.0, 0.0)])
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">i2", "<i4", "<f4"])
+def test_the_intensity_range_and_the_foreground_are_those_of_the_scaled_numbers(
+    tmp_path: Path, dtype: str, scaling: tuple[float, float]
+) -> None:
+    path = tmp_path / "a.nii.gz"
+    stored = np.random.default_rng(0).integers(1, 100, (9, 8, 7)).astype(dtype)
+    stored[:3] = stored[-1:] = 0  # the background
+    image = nibabel.Nifti1Image(stored, np.eye(4))
+    image.set_data_dtype(np.dtype(dtype))
+    image.header.set_slope_inter(*scaling)
+    image.to_filename(path)
+    scaled = np.asanyarray(nibabel.load(path).dataobj)
+    source = source_of(path, plane="axial")
+    assert source.intensity_range(SliceCache()) == pytest.approx(percentile_range(scaled), rel=1e-12)
+    planes = source.grid.planes(source.grid.to_canonical(scaled))
+    assert source.foreground_extent(SliceCache()) == extent(foreground_mask(planes)) == (0, 8, 1, 6)
 
 
 def test_a_file_that_is_written_while_it_is_in_use_is_refused(tmp_path: Path) -> None:
