@@ -197,7 +197,8 @@ def foreground_mask(values: np.ndarray) -> np.ndarray:
     candidates, counts = np.unique(corners[np.isfinite(corners)], return_counts=True)
     if not len(counts) or counts.max() < len(corners) / 2:
         return finite
-    foreground = finite & (values != candidates[counts.argmax()])
+    foreground: np.ndarray = values != candidates[counts.argmax()]
+    foreground &= finite
     return foreground if foreground.any() else finite
 
 
@@ -222,7 +223,7 @@ def percentile_range(values: np.ndarray, *, lower: float = 0.5, upper: float = 9
     foreground = foreground_voxels(values)
     if not foreground.size:
         raise ValueError("Expected at least one finite intensity, but got none.")
-    low, high = np.percentile(foreground, [lower, upper])
+    low, high = _percentiles(foreground, np.array([lower, upper]))
     if low == high:
         finite = values[np.isfinite(values)]
         low, high = finite.min(), finite.max()
@@ -234,6 +235,22 @@ def rescale(values: np.ndarray, *, low: float, high: float) -> np.ndarray:
     if not high > low:
         return np.zeros(values.shape, dtype=np.uint8)
     return window(values, level=(low + high) / 2, width=high - low)
+
+
+def _percentiles(values: np.ndarray, percents: np.ndarray) -> np.ndarray:
+    """`numpy.percentile` of (K,) values, which it leaves in another order.
+
+    Between two integers it is interpolated in float64: in int16, as numpy does it, 30000 - (-30000) overflows.
+    """
+    if not np.issubdtype(values.dtype, np.integer):
+        return np.asarray(np.percentile(values, percents, overwrite_input=True))
+    places = percents / 100 * (len(values) - 1)
+    before = np.floor(places).astype(np.intp)
+    after = np.minimum(before + 1, len(values) - 1)
+    values.partition(np.unique([before, after]))
+    smaller, larger, share = values[before].astype(np.float64), values[after].astype(np.float64), places - before
+    apart = larger - smaller
+    return np.where(share < 0.5, smaller + apart * share, larger - apart * (1 - share))
 
 
 def _floating(values: Tensor) -> Tensor:

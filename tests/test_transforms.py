@@ -151,6 +151,25 @@ def test_percentiles_ignore_the_ground() -> None:
     assert low == pytest.approx(1 + 999 * 0.005) and high == pytest.approx(1 + 999 * 0.995)
 
 
+@pytest.mark.parametrize("dtype", ["int16", "uint8", "uint16", "int32"])
+def test_percentiles_of_integers_are_those_of_numpy_in_floating_point(dtype: str) -> None:
+    values = np.random.default_rng(0).integers(0, 200, (7, 8, 9)).astype(dtype)
+    expected = np.percentile(values.astype(np.float64), [20.3, 80.9])
+    assert percentile_range(values, lower=20.3, upper=80.9) == tuple(expected)
+
+
+def test_percentiles_between_integers_that_lie_far_apart_do_not_overflow() -> None:
+    values = np.array([[-30_000, -29_000], [29_000, 30_000]], dtype=np.int16)
+    assert percentile_range(values, lower=50, upper=100) == (0, 30_000)
+
+
+def test_percentiles_leave_the_volume_as_it_is() -> None:
+    for dtype in (np.int16, np.float32):
+        volume = np.arange(24)[::-1].reshape(2, 3, 4).astype(dtype)
+        percentile_range(volume)
+        assert np.array_equal(volume.ravel(), np.arange(24)[::-1])
+
+
 def test_a_foreground_of_one_value_still_stands_out() -> None:
     volume = np.zeros((10, 10, 10))
     volume[5, 5, 5] = 7

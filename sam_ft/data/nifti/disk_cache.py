@@ -6,6 +6,8 @@ import json
 import logging
 import os
 import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
+from sam_ft.data.nifti.turns import turn
 from sam_ft.files import atomic_write, write_json
 
 _logger = logging.getLogger(__name__)
@@ -85,7 +88,7 @@ class DiskCache:
             return False
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            if not self._make_room(planes.nbytes):
+            if not self._make_room(planes.nbytes, key=key):
                 self._warn("room", "it is full of volumes in use; the others are decoded anew each time they are read")
                 return False
             with atomic_write(self._path(key)) as partial, open(partial, "wb") as file:
@@ -114,6 +117,10 @@ class DiskCache:
         except (OSError, ValueError) as err:
             self._warn("write", f"it cannot be written to: {err}")
 
+    def turn(self, key: str) -> AbstractContextManager[bool]:
+        """A context to make an entry in, by one process after the other; see `sam_ft.data.nifti.turns.turn`."""
+        return turn(self.folder / f".{key}.lock")
+
     def _path(self, key: str, ending: str = ".npy") -> Path:
         return self.folder / f"{key}{ending}"
 
@@ -138,14 +145,10 @@ class DiskCache:
         except OSError:
             self._layouts.pop(key, None)  # removed by another process, or a folder that may only be read
 
-    def _make_room(self, num_bytes: int) -> bool:
-        """Removes old entries until `num_bytes` more are within the limit; whether they are."""
+    def _make_room(self, num_bytes: int, *, key: str) -> bool:
+        """Removes old entries until an entry of `num_bytes` is within the limit, in place of its own one if any."""
         with FileLock(self.folder / ".lock", timeout=60):
-            entries = []
-            for item in os.scandir(self.folder):
-                if item.name != ".lock" and item.is_file():
-                    stat = item.stat()
-                    entries.append((stat.st_mtime, stat.st_size, item.path))
+            entries = _files_in(self.folder, but=(".lock", f"{key}.npy"))
             total = sum(size for _, size, _ in entries) + num_bytes
             oldest_in_use = time.time() - _IN_USE_S
             for changed, size, path in sorted(entries):
@@ -167,3 +170,16 @@ class DiskCache:
                 "Decoded volumes are kept in %s (at most %.3g GiB), but %s. Reading is slower so.",
                 self.folder, self.max_bytes / 2**30, reason,
             )  # fmt: skip
+
+
+def _files_in(folder: Path, *, but: Sequence[str]) -> list[tuple[float, int, str]]:
+    """(time of change, size, path) of every file but those of some names."""
+    found = []
+    for item in os.scandir(folder):
+        try:
+            if item.name not in but and item.is_file():
+                stat = item.stat()
+                found.append((stat.st_mtime, stat.st_size, item.path))
+        except FileNotFoundError:
+            continue  # another process has given it its final name, or removed it
+    return found

@@ -37,7 +37,7 @@ class SliceGrid:
 
     path: Path
     shape: tuple[int, int, int]  # as the file stores it
-    affine: np.ndarray  # (4, 4) as the file gives it: voxel indices to mm, RAS+
+    affine: np.ndarray  # (4, 4) voxel indices as the file stores them to mm, RAS+
     plane: str  # "axial", "coronal" or "sagittal"
     field: tuple[slice, slice] | None = None  # which rows and columns of each slice are shown; None: all
 
@@ -202,8 +202,16 @@ def refuse_other_grid(
         raise ValueError(
             f"Expected {other.path} on the grid of its image {image.path}, but corner voxels lie {distance:.4g} "
             f"voxels apart (limit {tolerance_voxels}; image axes {axes[0]}, {what} axes {axes[1]}). "
-            f"Resample the {what} to the image."
+            f"{_other_unit(image, other) or f'Resample the {what} to the image.'}"
         )
+
+
+def _other_unit(image: SliceGrid, other: SliceGrid) -> str:
+    """What to say if two grids differ like metre and millimetre; nothing if they do not."""
+    factors = np.divide(image.canonical_spacing_mm, other.canonical_spacing_mm)
+    if not any(np.allclose(factors, unit, rtol=0.01) for unit in (1e-6, 1e-3, 1e3, 1e6)):
+        return ""
+    return f"The spacings differ by a factor of {factors[0]:.4g}: the unit in one of the headers (xyzt_units) is wrong."
 
 
 def _nearest(plane: np.ndarray, size: tuple[int, int]) -> np.ndarray:

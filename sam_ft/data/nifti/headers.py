@@ -10,7 +10,7 @@ from typing import Any
 import nibabel
 import numpy as np
 from isal import igzip
-from nibabel.nifti1 import Nifti1Image
+from nibabel.nifti1 import Nifti1Image, Nifti1Pair
 from nibabel.spatialimages import SpatialImage
 
 from sam_ft.data.damaged import MOST_INFLATION
@@ -20,6 +20,7 @@ _logger = logging.getLogger(__name__)
 
 _HEADER_BYTES = 348
 _MAGIC = (b"n+1", b"ni1", b"n+2", b"ni2")
+_MM_PER_UNIT = {1: 1000.0, 2: 1.0, 3: 0.001}
 _SAME_WITHIN_MM = 0.01
 _SAME_WITHIN_DEGREES = 0.05
 
@@ -62,6 +63,17 @@ def refuse_claims_beyond_the_file(image: SpatialImage, *, path: Path) -> None:
         )
 
 
+def affine_mm(image: SpatialImage, affine: np.ndarray) -> np.ndarray:
+    """(4, 4) an affine of a file, in mm: that of a NIfTI file may be in metres or micrometres, as its header says.
+
+    An unknown unit is mm, as in most tools.
+
+    Source: nifti1.h, `xyzt_units`, whose lowest three bits are the unit of space; ITK reads it in the same way.
+    """
+    mm = _MM_PER_UNIT.get(int(image.header["xyzt_units"]) & 7, 1.0) if isinstance(image, Nifti1Pair) else 1.0
+    return np.asarray(np.diag([mm, mm, mm, 1.0]) @ affine)
+
+
 def warn_of_two_affines(image: SpatialImage, *, path: Path) -> None:
     """Says in a warning if a file's qform and sform place its voxels differently, by how much, and which one counts.
 
@@ -91,6 +103,7 @@ def distance_of_affines(image: SpatialImage) -> tuple[float, float] | None:
     qform, sform = image.get_qform(coded=True)[0], image.get_sform(coded=True)[0]
     if qform is None or sform is None or not (np.isfinite(qform).all() and np.isfinite(sform).all()):
         return None
+    qform, sform = affine_mm(image, qform), affine_mm(image, sform)
     distance_mm, angle = _furthest_corner_mm(qform, sform, image.shape[:3]), _angle_degrees(qform, sform)
     return (distance_mm, angle) if distance_mm > _SAME_WITHIN_MM or angle > _SAME_WITHIN_DEGREES else None
 

@@ -68,14 +68,14 @@ def _objects_in(
     label.identity.refuse_change()
     for layer, names in enumerate(table.region_names):
         key = _key(label, rule, "regions", layer)
-        plane = cache.plane(key, index, decode=lambda layer=layer: _regions(label, rule, cache)[layer][0])  # type: ignore[misc]
+        plane = cache.plane(key, index, decode=lambda layer=layer: _regions(label.planes(cache), rule)[layer][0])  # type: ignore[misc]
         yield from objects_of_regions(grid.labels_to_picture(grid.shown(plane)), names)
 
 
 def _facts(label: LabelSource, rule: ObjectRule, cache: SliceCache) -> Facts:
     planes = label.planes(cache)
     values = [value for value in present_values(planes) if value > 0]
-    layers = _regions(label, rule, cache) if rule.kind == "components_3d" else []
+    layers = _regions(planes, rule) if rule.kind == "components_3d" else []
     ignored = rule.ignored_in(planes)
     return {
         "values": values,
@@ -99,9 +99,8 @@ def _largest(
     return max((int(np.count_nonzero(mask)) for _, mask in found), default=0)
 
 
-def _regions(label: LabelSource, rule: ObjectRule, cache: SliceCache) -> list[tuple[np.ndarray, list[str]]]:
-    """The connected regions of the whole volume, layer by layer; see `regions`."""
-    planes = label.planes(cache)
+def _regions(planes: np.ndarray, rule: ObjectRule) -> list[tuple[np.ndarray, list[str]]]:
+    """The connected regions of (slices, rows, columns) labels, layer by layer; see `regions`."""
     present = [value for value in present_values(planes) if value > 0]
     return [label_regions(planes, classes) for classes in layers_of(rule, present)]
 

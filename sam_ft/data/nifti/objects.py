@@ -152,8 +152,9 @@ class ObjectRule:
 
 
 def present_values(labels: np.ndarray) -> list[int]:
-    """The values in integer labels of any shape, rising."""
-    return [int(value) for value in np.unique(labels)]
+    """The values in integer labels of any shape, rising; those of a volume plane by plane, for the memory."""
+    parts = labels if labels.ndim > 2 else [labels]
+    return sorted({int(value) for part in parts for value in np.unique(part)})
 
 
 def has_value(labels: np.ndarray, values: Sequence[int]) -> np.ndarray:

@@ -19,7 +19,7 @@ from nibabel.volumeutils import apply_read_scaling
 from sam_ft.data.label_maps import MOST_LABEL
 from sam_ft.data.nifti.extensions import refuse_impossible_extensions
 from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
-from sam_ft.data.nifti.headers import refuse_claims_beyond_the_file, why_unreadable
+from sam_ft.data.nifti.headers import affine_mm, refuse_claims_beyond_the_file, why_unreadable
 from sam_ft.data.nifti.inflating import DAMAGED, inflate
 from sam_ft.files import is_file
 
@@ -66,7 +66,8 @@ def grid_of(image: SpatialImage, *, path: Path, plane: str) -> SliceGrid:
     if len(image.shape) < 3:
         raise ValueError(f"Expected a volume of 3 dimensions in {path}, but its shape is {image.shape}.")
     depth, height, width = image.shape[:3]
-    return SliceGrid(path=path, shape=(depth, height, width), affine=np.array(image.affine, float), plane=plane)
+    affine = affine_mm(image, np.array(image.affine, float))
+    return SliceGrid(path=path, shape=(depth, height, width), affine=affine, plane=plane)
 
 
 @dataclass(frozen=True)
@@ -154,7 +155,8 @@ def as_integer_labels(voxels: np.ndarray, *, path: Path) -> np.ndarray:
     if not np.issubdtype(voxels.dtype, np.integer):
         rounded = np.rint(voxels)
         with np.errstate(invalid="ignore"):
-            furthest = np.abs(voxels - rounded)
+            furthest = voxels - rounded
+            np.abs(furthest, out=furthest)
         if not (furthest <= _LABEL_TOLERANCE).all():
             worst = voxels.flat[int(np.argmax(np.nan_to_num(furthest, nan=np.inf)))]
             raise ValueError(

@@ -39,12 +39,8 @@ def label_regions(labels: np.ndarray, classes: dict[str, tuple[int, ...]]) -> tu
     boxes = _boxes(labels)
     for name, values in classes.items():
         box = _around([boxes[value] for value in values if value in boxes])
-        if box is None:
-            continue
-        numbers, num_regions = ndimage.label(has_value(labels[box], values), structure=_TOUCHING)
-        inside = numbers > 0
-        regions[box][inside] = numbers[inside] + len(names)
-        names += [name] * num_regions
+        if box is not None:
+            names += [name] * _number(labels[box], values, out=regions[box], first=len(names) + 1)
     return regions.astype(np.min_scalar_type(len(names))), names
 
 
@@ -58,11 +54,25 @@ def objects_of_regions(regions: np.ndarray, names: Sequence[str]) -> Iterator[tu
 Box = tuple[slice, slice, slice]
 
 
+def _number(labels: np.ndarray, values: Sequence[int], *, out: np.ndarray, first: int) -> int:
+    """Writes the numbers of the regions of some values into `out`, from `first` on; how many there are."""
+    numbers, num_regions = ndimage.label(has_value(labels, values), structure=_TOUCHING)
+    for plane, plane_out in zip(numbers, out, strict=True):
+        np.add(plane, first - 1, out=plane_out, where=plane > 0)
+    return int(num_regions)
+
+
 def _boxes(labels: np.ndarray) -> dict[int, Box]:
-    """Label value -> the smallest box that holds it."""
-    values, places = np.unique(labels, return_inverse=True)
-    found = ndimage.find_objects(places.reshape(labels.shape) + 1)
-    return {int(value): box for value, box in zip(values, found, strict=True) if value > 0}
+    """Label value -> the smallest box that holds it; found plane by plane, as it takes 16 bytes for each voxel."""
+    found: dict[int, Box] = {}
+    for index, plane in enumerate(labels):
+        values, places = np.unique(plane, return_inverse=True)
+        boxes = ndimage.find_objects(places.reshape(plane.shape) + 1)
+        for value, (rows, columns) in zip(values.tolist(), boxes, strict=True):
+            box = slice(index, index + 1), rows, columns
+            if value > 0:
+                found[value] = box if value not in found else _around([found[value], box]) or box
+    return found
 
 
 def _around(boxes: Sequence[Box]) -> Box | None:

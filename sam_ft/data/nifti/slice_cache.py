@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -12,15 +13,20 @@ from sam_ft.data.nifti.disk_cache import DiskCache, Facts
 from sam_ft.download import cache_folder
 
 Decode = Callable[[], np.ndarray]
+Found = TypeVar("Found", np.ndarray, Facts)
 
 
 class SliceCache:
     """Decoded volumes, plane by plane: on the disk up to a limit, and what has no room there in memory, up to another.
 
     A volume is decoded when one of its planes is first needed, once for all processes and runs as long as the disk
-    has room. A plane is then read from the disk alone, so a process needs memory for one plane, and for one whole
-    volume while it decodes. Numbers about whole volumes (intensity ranges, which slice holds which object) are kept
-    beside them.
+    has room. A plane is then read from the disk alone. Numbers about whole volumes (intensity ranges, which slice
+    holds which object) are kept beside them.
+
+    A process needs memory for one plane at a time, and once for each volume for the whole of it: twice its size in
+    the file (inflated) while it is decoded, and up to three times for its intensity range. That is more for numbers
+    stored as floating point: up to four times for labels, up to five for an image with a scaling. Objects of kind
+    components_3d take ten bytes for each voxel while they are found, where classes do not overlap.
 
     Args:
         memory_mib: Decoded volumes kept in memory, in MiB for each process, of those that the disk has no room for; at
@@ -45,27 +51,48 @@ class SliceCache:
 
     def plane(self, key: str, index: int, *, decode: Decode) -> np.ndarray:
         """(rows, columns) plane `index` of the volume `key`, which `decode` gives as (planes, rows, columns)."""
-        if key in self._memory:
-            self._memory.move_to_end(key)
-            return self._memory[key][index].copy()  # a view would keep the whole volume alive
-        plane = self.disk.plane(key, index)
-        return self._decoded(key, decode)[index].copy() if plane is None else plane
+
+        def look() -> np.ndarray | None:
+            planes = self._remembered(key)  # a view would keep the whole volume alive
+            return self.disk.plane(key, index) if planes is None else planes[index].copy()
+
+        shared = self.disk.max_bytes > 0
+        return self._find(key, look=look, make=lambda: self._decoded(key, decode)[index].copy(), shared=shared)
 
     def whole(self, key: str, *, decode: Decode) -> np.ndarray:
         """(planes, rows, columns) all of the volume `key`."""
-        if key in self._memory:
-            self._memory.move_to_end(key)
-            return self._memory[key]
-        planes = self.disk.planes(key)
-        return self._decoded(key, decode) if planes is None else planes
+
+        def look() -> np.ndarray | None:
+            planes = self._remembered(key)
+            return self.disk.planes(key) if planes is None else planes
+
+        return self._find(key, look=look, make=lambda: self._decoded(key, decode), shared=self.disk.max_bytes > 0)
 
     def facts(self, key: str, *, compute: Callable[[], Facts]) -> Facts:
         """What `compute` found out, now or in an earlier run; JSON's types."""
-        facts = self.disk.facts(key)
-        if facts is None:
+
+        def make() -> Facts:
             facts = compute()
             self.disk.keep_facts(key, facts)
-        return facts
+            return facts
+
+        return self._find(key, look=lambda: self.disk.facts(key), make=make, shared=True)
+
+    def _find(self, key: str, *, look: Callable[[], Found | None], make: Callable[[], Found], shared: bool) -> Found:
+        """What there is, else what is made; what processes share is made by one while the others wait for it."""
+        found = look()
+        if found is None and shared:
+            with self.disk.turn(key) as is_first:
+                found = look()  # another process may have made it meanwhile
+                if found is None and is_first:
+                    found = make()
+        return make() if found is None else found
+
+    def _remembered(self, key: str) -> np.ndarray | None:
+        if key not in self._memory:
+            return None
+        self._memory.move_to_end(key)
+        return self._memory[key]
 
     def _decoded(self, key: str, decode: Decode) -> np.ndarray:
         planes = decode()

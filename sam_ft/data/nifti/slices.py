@@ -47,7 +47,7 @@ class VolumeSlices:
         objects: What counts as an object; None: every label value, from 10 pixels on.
         names: What the label values mean; classes that `objects` does not name are these. None: each a class.
         slices: Which slices of each volume: two fractions of the axis such as (0.2, 0.8), or two indices such as
-            (40, 90), the second one excluded. None: all.
+            (40, 90), the second one excluded; where one has a decimal point, both are fractions. None: all.
         cache: Where decoded volumes are kept and how many; None: `SliceCache()`.
 
     Attributes:
@@ -277,21 +277,22 @@ class NiftiSlices(VolumeSlices):
 
 
 def slice_range(slices: Sequence[float] | None, *, num_slices: int) -> range:
-    """The slices that (start, stop) means: fractions of the axis if both are floats, indices if both are integers.
+    """The slices that (start, stop) means: indices if both are integers, else fractions of the axis.
 
     Raises:
-        ValueError: Not two numbers of one kind with start < stop, or fractions outside 0 to 1.
+        ValueError: Not two numbers with start < stop, or fractions outside 0 to 1.
     """
     if slices is None:
         return range(num_slices)
-    start, stop = slices if len(slices) == 2 else (None, None)
-    if isinstance(start, float) and isinstance(stop, float) and 0 <= start < stop <= 1:
-        return range(round(start * num_slices), round(stop * num_slices))
-    if type(start) is int and type(stop) is int and 0 <= start < stop:
-        return range(min(start, num_slices), min(stop, num_slices))
+    if len(slices) == 2 and all(type(bound) in (int, float) for bound in slices) and 0 <= slices[0] < slices[1]:
+        start, stop = slices
+        if type(start) is int and type(stop) is int:
+            return range(min(start, num_slices), min(stop, num_slices))
+        if stop <= 1:
+            return range(round(start * num_slices), round(stop * num_slices))
     raise ValueError(
-        "Expected `slices` to be two fractions 0.0 <= start < stop <= 1.0 or two indices 0 <= start < stop, "
-        f"but got {list(slices)}."
+        "Expected `slices` to be two integers 0 <= start < stop, which are indices, or two fractions "
+        f"0 <= start < stop <= 1 with a decimal point in at least one, but got {list(slices)}."
     )
 
 

@@ -69,20 +69,23 @@ class ImageSource:
         Foreground is what `sam_ft.transforms.foreground_mask` finds in the whole volume.
         """
         facts = cache.facts(
-            self._key("foreground"), compute=lambda: {"foreground": extent(foreground_mask(self._whole(cache)))}
+            self._key("foreground"), compute=lambda: {"foreground": extent(foreground_mask(self._numbers(cache)))}
         )
         return _as_extent(facts["foreground"])
 
     def _percentiles(self, cache: SliceCache) -> tuple[float, float]:
-        voxels = self._whole(cache)
-        if not np.isfinite(voxels).any():
+        numbers = self._numbers(cache)
+        if np.issubdtype(numbers.dtype, np.integer):
+            low, high = sorted(self.stored.scaling(np.array(percentile_range(numbers))))  # the slope may be negative
+            return low, high
+        if not np.isfinite(numbers).any():
             raise ValueError(f"Expected finite intensities in {self.path}, but got none.")
-        return percentile_range(voxels)
+        return percentile_range(numbers)
 
-    def _whole(self, cache: SliceCache) -> np.ndarray:
-        """(slices, rows, columns) intensities."""
+    def _numbers(self, cache: SliceCache) -> np.ndarray:
+        """(slices, rows, columns) intensities; integers as they are stored, which a scaled copy would blow up."""
         stored = self._stored() if self.stored.mapped else cache.whole(self._planes_key, decode=self._decode)
-        return self.stored.scaling(stored)
+        return stored if np.issubdtype(stored.dtype, np.integer) else self.stored.scaling(stored)
 
     def _stored(self) -> np.ndarray:
         """(slices, rows, columns) unscaled numbers; a view where the file is mapped into memory."""

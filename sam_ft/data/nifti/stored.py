@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
+from nibabel.arrayproxy import ArrayProxy
 from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import SpatialImage
 
@@ -73,7 +75,11 @@ class NiftiVolume:
 
 def identity_of(image: SpatialImage) -> FileIdentity:
     """The identity of the file or files of an opened image."""
-    return FileIdentity.of(sorted({Path(holder.filename) for holder in image.file_map.values() if holder.filename}))
+    paths = sorted({Path(holder.filename) for holder in image.file_map.values() if holder.filename})
+    proxy: Any = image.dataobj
+    if len(paths) > 1 or not isinstance(image, Nifti1Image) or not isinstance(proxy, ArrayProxy):
+        return FileIdentity.of(paths)
+    return FileIdentity.of(paths, inflated_bytes=int(proxy.offset) + math.prod(proxy.shape) * proxy.dtype.itemsize)
 
 
 def window_of(image: SpatialImage) -> tuple[float, float] | None:

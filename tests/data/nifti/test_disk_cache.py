@@ -97,6 +97,32 @@ def test_what_a_killed_process_left_behind_makes_room(tmp_path: Path) -> None:
     assert DiskCache(tmp_path, max_bytes=SIZE).keep_planes("a", volume(0)) and not left.exists()
 
 
+def test_a_file_that_vanishes_while_room_is_made_does_not_matter(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = tmp_path / ".1234.partial.z.npy"
+    other.touch()
+    scandir = os.scandir
+
+    def renamed_meanwhile(folder: Path) -> list[os.DirEntry[str]]:
+        found = list(scandir(folder))
+        other.rename(tmp_path / "z.npy")
+        return found
+
+    monkeypatch.setattr("sam_ft.data.nifti.disk_cache.os.scandir", renamed_meanwhile)
+    cache = DiskCache(tmp_path, max_bytes=SIZE)
+    assert cache.keep_planes("a", volume(0)) and cache.plane("a", 0) is not None
+    assert "cannot be written to" not in caplog.text
+
+
+def test_an_entry_that_is_written_again_needs_no_room_but_its_own(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, max_bytes=SIZE)
+    for number in range(2):
+        assert cache.keep_planes("a", volume(number))
+    plane = cache.plane("a", 0)
+    assert plane is not None and (plane == 1).all()
+
+
 def test_a_folder_that_cannot_be_made_is_warned_about_once_and_not_used(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -13,9 +13,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.headers import warn_of_two_affines
-from sam_ft.data.nifti.reading import load_medical_image, open_volume
+from sam_ft.data.nifti.headers import distance_of_affines, warn_of_two_affines
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.reading import grid_of, load_medical_image, open_volume
 from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.nifti.writing import write_label_volume
 
 HUGE = 32767
 
@@ -189,3 +191,68 @@ def test_a_data_set_reports_both_affines_of_images_and_labels(tmp_path: Path, ca
     dataset = NiftiSlices(f"{tmp_path}/*/image.nii.gz", f"{tmp_path}/*/label.nii.gz")
     assert caplog.text.count("2 mm and 0 degrees") == 2 and "a/label.nii.gz places" in caplog.text
     assert np.array_equal(dataset.volumes[0].grid.affine, np.eye(4))
+
+
+def in_unit(path: Path, unit: str, *, kind: type = nibabel.Nifti1Image, voxels: np.ndarray | None = None) -> Path:
+    """A file with a spacing of 2, 3 and 4 of some unit, whose qform lies 5 of it away from its sform."""
+    image = kind(np.ones((4, 5, 6), np.uint8) if voxels is None else voxels, np.diag([2.0, 3.0, 4.0, 1.0]))
+    image.header.set_xyzt_units(unit, "sec")
+    away = image.affine.copy()
+    away[0, 3] = 5
+    image.set_qform(away, code=1)
+    image.set_sform(image.affine, code=1)
+    image.to_filename(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "unit, mm, apart_mm",
+    [("mm", 1.0, 5.0), ("unknown", 1.0, 5.0), ("meter", 1000.0, 5000.0), ("micron", 0.001, None)],
+)
+@pytest.mark.parametrize(
+    "name, kind", [("a.nii.gz", nibabel.Nifti1Image), ("a.nii", nibabel.Nifti2Image), ("a.img", nibabel.Nifti1Pair)]
+)
+def test_millimetres_are_millimetres_in_whatever_unit_a_file_is(
+    tmp_path: Path, name: str, kind: type, unit: str, mm: float, apart_mm: float | None
+) -> None:
+    path = in_unit(tmp_path / name, unit, kind=kind)
+    image = open_volume(path)
+    grid = grid_of(image, path=path, plane="axial")
+    assert grid.canonical_spacing_mm == pytest.approx((2 * mm, 3 * mm, 4 * mm))
+    if kind is not nibabel.Nifti1Pair:  # of which one affine alone is looked at
+        apart = distance_of_affines(image)
+        assert (None if apart is None else apart[0]) == (None if apart_mm is None else pytest.approx(apart_mm))
+
+
+def test_a_unit_that_does_not_exist_is_read_as_millimetres(tmp_path: Path) -> None:
+    path = in_unit(tmp_path / "a.nii", "mm")
+    content = bytearray(path.read_bytes())
+    content[123] = 7  # xyzt_units
+    path.write_bytes(content)
+    assert grid_of(open_volume(path), path=path, plane="axial").canonical_spacing_mm == (2.0, 3.0, 4.0)
+
+
+def test_areas_and_a_written_label_follow_the_unit_of_the_image(tmp_path: Path) -> None:
+    label = np.zeros((4, 5, 6), np.uint8)
+    label[:, :, 2] = 1
+    (tmp_path / "a").mkdir()
+    in_unit(tmp_path / "a/image.nii.gz", "micron")
+    in_unit(tmp_path / "a/label.nii.gz", "micron", voxels=label)
+    patterns = f"{tmp_path}/*/image.nii.gz", f"{tmp_path}/*/label.nii.gz"
+    rule = ObjectRule(min_area_px=1, min_area_mm2=20 * 6e-6)
+    dataset = NiftiSlices(*patterns, objects=rule)
+    assert dataset[0].pixel_mm == pytest.approx((0.002, 0.002), rel=0.1)
+    with pytest.raises(ValueError, match="at least one object"):
+        NiftiSlices(*patterns, objects=ObjectRule(min_area_mm2=1))
+    picture = dataset.volumes[0].grid.labels_to_picture(label[:, ::-1, 2][::-1].T)
+    written = open_volume(write_label_volume(tmp_path / "out.nii.gz", {2: picture}, grid=dataset.volumes[0].grid))
+    assert written.header.get_xyzt_units()[0] == "micron"
+    assert np.array_equal(written.affine, open_volume(tmp_path / "a/image.nii.gz").affine)
+
+
+def test_a_label_in_another_unit_than_its_image_is_refused_with_the_reason(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    in_unit(tmp_path / "a/image.nii.gz", "micron")
+    in_unit(tmp_path / "a/label.nii.gz", "unknown")
+    with pytest.raises(ValueError, match=r"a/label.nii.gz .*factor of 0.001: the unit .*xyzt_units"):
+        NiftiSlices(f"{tmp_path}/*/image.nii.gz", f"{tmp_path}/*/label.nii.gz")

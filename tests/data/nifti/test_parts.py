@@ -60,6 +60,16 @@ def test_one_scan_under_two_names_in_two_parts_is_refused(nifti: Any) -> None:
     assert names(splits.train) == {"a", "a_again", "c"}
 
 
+def test_uncompressed_scans_with_the_same_margins_are_no_twins(nifti: Any) -> None:
+    for case, value in (("a", 1), ("b", 2)):
+        image = np.zeros((128, 128, 40), dtype=np.int16)
+        image[10:20, 10:20, 10] = value  # neither at the beginning nor in the middle nor at the end of the file
+        nifti.save(f"{case}/image.nii", image)
+        nifti.save(f"{case}/label.nii.gz", image.astype(np.uint8))
+    patterns = f"{nifti.folder}/*/image.nii", f"{nifti.folder}/*/label.nii.gz"
+    assert names(nifti_splits(*patterns, split=GroupSplit(val=["b"], test=0)).val) == {"b"}
+
+
 def test_a_share_of_the_slices_without_object_is_drawn_by_the_seed(nifti: Any) -> None:
     for case in "abcde":
         nifti.save_case(case, cube(first=3, last=3))

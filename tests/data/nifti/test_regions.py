@@ -43,6 +43,18 @@ def test_regions_of_random_labels_are_those_of_each_class_alone() -> None:
             assert len(np.unique(expected[where])) == 1 and where.sum() == (expected == expected[where][0]).sum()
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.uint32])
+def test_regions_of_any_values_lie_where_their_class_does(dtype: type) -> None:
+    largest = int(np.iinfo(dtype).max)
+    labels = np.zeros((6, 5, 4), dtype=dtype)
+    labels[1:3, 0, 1] = largest
+    labels[4, 3:, 2] = 7
+    regions, names = label_regions(labels, {"a": (7, 9), "b": (largest,), "c": (8,)})
+    assert names == ["a", "b"] and np.array_equal(regions, np.where(labels == 7, 1, 2 * (labels > 0)))
+    both, names = label_regions(labels, {"any": (7, largest)})
+    assert names == ["any", "any"] and np.array_equal(both, np.where(labels == 7, 2, labels > 0))
+
+
 def test_slices_of_a_volume_show_its_three_dimensional_components(nifti: Any) -> None:
     labels = np.concatenate([HORSESHOE, np.zeros((1, 5, 9), np.uint8), HORSESHOE[2:] * 2])  # (slices, rows, columns)
     nifti.save_case("a", labels.transpose(2, 1, 0), np.diag([1.0, 1.0, 1.0, 1.0]))

@@ -1,11 +1,17 @@
 from __future__ import annotations
 
+import multiprocessing
+import os
 import pickle
+import secrets
+import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 
+from sam_ft.data.nifti.disk_cache import DiskCache
 from sam_ft.data.nifti.slice_cache import SliceCache
 
 
@@ -25,6 +31,49 @@ def test_a_volume_is_decoded_once_and_read_from_the_disk_by_others(tmp_path: Pat
     assert calls == ["a"] and np.array_equal(first, second)
     assert SliceCache(folder=tmp_path).whole("a", decode=lambda: counted(calls, "a")).shape == (4, 512, 512)
     assert calls == ["a"]
+
+
+def _ask(folder: Path, disk_gib: float, barrier: Any) -> None:
+    """One of the processes that ask for a plane, all of it and a fact of the same volume at the same time."""
+
+    def slow(content: Any) -> Any:
+        time.sleep(0.3)
+        (folder / "made" / secrets.token_hex(8)).touch()
+        return content
+
+    cache = SliceCache(folder=folder / "cache", disk_gib=disk_gib)
+    volume = np.arange(24, dtype=np.uint8).reshape(4, 3, 2)
+    barrier.wait()
+    plane = cache.plane("a", 1, decode=lambda: slow(volume))
+    facts = cache.facts("b", compute=lambda: slow({"x": 1}))
+    if not np.array_equal(plane, volume[1]) or facts != {"x": 1}:
+        raise SystemExit(1)
+
+
+@pytest.mark.parametrize("disk_gib, num_made", [(1, 2), (1e-9, 5)], ids=["room", "no room"])
+def test_what_several_processes_need_at_once_is_made_by_one_if_there_is_room(
+    tmp_path: Path, disk_gib: float, num_made: int
+) -> None:
+    (tmp_path / "made").mkdir()
+    context = multiprocessing.get_context("fork")
+    barrier = context.Barrier(4)
+    processes = [context.Process(target=_ask, args=(tmp_path, disk_gib, barrier)) for _ in range(4)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    assert [process.exitcode for process in processes] == [0] * 4
+    assert len(os.listdir(tmp_path / "made")) == num_made
+    assert not list((tmp_path / "cache").glob(".?*.lock"))
+
+
+def test_nobody_waits_for_volumes_that_are_not_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(DiskCache, "turn", lambda *_: pytest.fail("it waits"))
+    cache = SliceCache(disk_gib=0, memory_mib=0, folder=tmp_path)
+    calls: list[str] = []
+    read(cache, "a", calls)
+    cache.whole("b", decode=lambda: counted(calls, "b"))
+    assert calls == ["a", "b"]
 
 
 def test_memory_holds_what_the_disk_does_not_up_to_its_limit(tmp_path: Path) -> None:

@@ -272,7 +272,10 @@ def test_slices_are_fractions_or_indices() -> None:
     assert slice_range(None, num_slices=10) == range(10)
     assert slice_range([0.2, 0.5], num_slices=10) == range(2, 5)
     assert slice_range((3, 99), num_slices=10) == range(3, 10)
-    for wrong in ([0.5, 0.2], [0.0, 1.5], [1, 0.5], [3], [-1, 4]):
+    assert slice_range([0.2, 1], num_slices=10) == range(2, 10)
+    assert slice_range([0, 0.5], num_slices=10) == range(5)
+    assert slice_range([0, 1], num_slices=10) == range(1)  # two integers are indices
+    for wrong in ([0.5, 0.2], [0.0, 1.5], [1, 0.5], [3], [-1, 4], [0.2, 5], [False, True], ["0.2", 1.0], [0.0, np.nan]):
         with pytest.raises(ValueError, match="two fractions"):
             slice_range(wrong, num_slices=10)
 

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam_ft.data.nifti.grid import PLANES, SliceGrid
+from sam_ft.data.nifti.grid import PLANES, SliceGrid, extent
 from sam_ft.data.nifti.reading import grid_of, open_volume, read_voxels
 from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.nifti.sources import ImageSource
-from sam_ft.transforms import percentile_range
+from sam_ft.transforms import foreground_mask, percentile_range
 
 TYPES = ["u1", "i1", "<i2", ">i2", "<u2", "<i4", "<i8", "<f4", ">f4", "<f8"]
 
@@ -128,6 +128,25 @@ def test_the_intensity_range_is_the_one_of_the_whole_volume(tmp_path: Path) -> N
         assert source_of(path, plane="coronal").intensity_range(SliceCache()) == expected
 
 
+@pytest.mark.parametrize("scaling", [(1.0, -1024.0), (0.1, -1024.0), (-0.5, 7.0), (1.0, 0.0)])
+@pytest.mark.parametrize("dtype", ["u1", "<i2", ">i2", "<i4", "<f4"])
+def test_the_intensity_range_and_the_foreground_are_those_of_the_scaled_numbers(
+    tmp_path: Path, dtype: str, scaling: tuple[float, float]
+) -> None:
+    path = tmp_path / "a.nii.gz"
+    stored = np.random.default_rng(0).integers(1, 100, (9, 8, 7)).astype(dtype)
+    stored[:3] = stored[-1:] = 0  # the background
+    image = nibabel.Nifti1Image(stored, np.eye(4))
+    image.set_data_dtype(np.dtype(dtype))
+    image.header.set_slope_inter(*scaling)
+    image.to_filename(path)
+    scaled = np.asanyarray(nibabel.load(path).dataobj)
+    source = source_of(path, plane="axial")
+    assert source.intensity_range(SliceCache()) == pytest.approx(percentile_range(scaled), rel=1e-12)
+    planes = source.grid.planes(source.grid.to_canonical(scaled))
+    assert source.foreground_extent(SliceCache()) == extent(foreground_mask(planes)) == (0, 8, 1, 6)
+
+
 def test_a_file_that_is_written_while_it_is_in_use_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "a.nii.gz"
     save(path)
@@ -151,6 +170,23 @@ def test_a_changed_file_is_read_anew_by_the_next_data_set(nifti: Any) -> None:
     after = NiftiSlices(*nifti.patterns, window=(53.5, 107))
     assert [sample.name for sample in after] == ["a_axial_001"] and after[0].class_names == ("label_2",)
     assert after[0].image[-1, -1, 0] == round(1 / 107 * 255)
+
+
+def sparse(value: int) -> np.ndarray:
+    """A label volume, all of it background but one small square far from its beginning, middle and end."""
+    label = np.zeros((128, 128, 40), dtype=np.uint8)
+    label[10:20, 10:20, 10] = value
+    return label
+
+
+def test_sparse_uncompressed_labels_of_one_grid_and_one_time_are_told_apart(nifti: Any) -> None:
+    for case, value in (("a", 1), ("b", 2)):
+        nifti.save(f"{case}/image.nii.gz", np.arange(128 * 128 * 40, dtype=np.int32).reshape(128, 128, 40))
+        os.utime(nifti.save(f"{case}/label.nii", sparse(value)), (1_700_000_000, 1_700_000_000))
+    patterns = f"{nifti.folder}/*/image.nii.gz", f"{nifti.folder}/*/label.nii"
+    assert [sample.class_names for sample in NiftiSlices(*patterns)] == [("label_1",), ("label_2",)]
+    os.utime(nifti.save("a/label.nii", sparse(3)), (1_700_000_000, 1_700_000_000))
+    assert [sample.class_names for sample in NiftiSlices(*patterns)] == [("label_3",), ("label_2",)]
 
 
 @pytest.mark.data
