@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from sam_ft.charts import curves_figure
+from sam_ft.charts.curves import curves_figure
 from sam_ft.files import atomic_write
 from sam_ft.pictures import to_png
 

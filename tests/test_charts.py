@@ -9,16 +9,11 @@ import torch
 from matplotlib.colors import to_rgb
 from PIL import Image
 
-from sam_ft.charts import (
-    Difference,
-    calibration_figure,
-    calibrations_figure,
-    curves_figure,
-    differences_figure,
-    histogram_figure,
-    recall_figure,
-    training_figure,
-)
+from sam_ft.charts.calibration import calibration_figure, calibrations_figure
+from sam_ft.charts.curves import curves_figure, recall_figure
+from sam_ft.charts.differences import Difference, differences_figure
+from sam_ft.charts.histogram import histogram_figure
+from sam_ft.charts.training import training_figure
 from sam_ft.metrics.bootstrap import Interval
 from sam_ft.metrics.calibration import calibration
 from sam_ft.pictures import to_png

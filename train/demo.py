@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
-from sam_ft.charts import training_figure
+from sam_ft.charts.training import training_figure
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
 from sam_ft.data.nifti.slices import NiftiSlices, VolumeSlices

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
-from sam_ft.charts import histogram_figure
+from sam_ft.charts.histogram import histogram_figure
 from sam_ft.doctor.advice import Setting
 from sam_ft.doctor.cases import Meaning
 from sam_ft.doctor.checks.values import value_table

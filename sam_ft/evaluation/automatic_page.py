@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sam_ft.charts import recall_figure
+from sam_ft.charts.curves import recall_figure
 from sam_ft.class_pictures import draw_classes
 from sam_ft.evaluation.automatic import RECALLS_AT, AutomaticMeasurement
 from sam_ft.evaluation.page import versions

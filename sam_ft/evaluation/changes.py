@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sam_ft.charts import Difference, differences_figure
+from sam_ft.charts.differences import Difference, differences_figure
 from sam_ft.evaluation.paired import BETTER, WORSE, Change
 from sam_ft.evaluation.report import Picture, Table, signed
 from sam_ft.pictures import to_png

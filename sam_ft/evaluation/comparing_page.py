@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sam_ft.charts import Difference
+from sam_ft.charts.differences import Difference
 from sam_ft.evaluation.changes import INTERVALS, changes_picture
 from sam_ft.evaluation.comparing import ModelComparison
 from sam_ft.evaluation.intervals import intervals

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from sam_ft.charts import Difference, calibrations_figure
+from sam_ft.charts.calibration import calibrations_figure
+from sam_ft.charts.differences import Difference
 from sam_ft.evaluation.changes import INTERVALS, changes_picture, changes_table
 from sam_ft.evaluation.forgetting import Comparison
 from sam_ft.evaluation.measuring import ShownCase, picture_row

@@ -9,7 +9,8 @@ from importlib.metadata import version
 
 import torch
 
-from sam_ft.charts import calibration_figure, curves_figure
+from sam_ft.charts.calibration import calibration_figure
+from sam_ft.charts.curves import curves_figure
 from sam_ft.evaluation.measuring import Measurement, ShownCase, picture_row
 from sam_ft.evaluation.records import miou_keys
 from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section

@@ -10,7 +10,7 @@ from pytorch_lightning.callbacks import Callback, ModelCheckpoint
 from torch import Tensor
 from torchmetrics import Metric
 
-from sam_ft.charts import calibration_figure
+from sam_ft.charts.calibration import calibration_figure
 from sam_ft.files import atomic_write
 from sam_ft.metrics.calibration import Calibration, bin_sums, calibration_of
 from sam_ft.pictures import to_png
