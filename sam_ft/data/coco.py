@@ -14,10 +14,12 @@ import torch
 
 from sam_ft.checks import expect_whole_number, shortened
 from sam_ft.data.coco_annotations import CocoAnnotations, CocoImage, read_coco_annotations
-from sam_ft.data.folders import divided, expanded, listed
+from sam_ft.data.folders import divided_files, expanded, listed
+from sam_ft.data.groups import with_groups
 from sam_ft.data.image_files import read_image
+from sam_ft.data.leaks import refuse_shared_groups
 from sam_ft.data.pixels import Look, PixelRule
-from sam_ft.data.splits import DataSplits, GroupSplit
+from sam_ft.data.splits import DataSplits, GroupSplit, Part
 from sam_ft.masks.rle import RunLengths, areas, decode, splits_of
 from sam_ft.masks.room import expect_room
 from sam_ft.types import Sample
@@ -82,6 +84,11 @@ class CocoSamples:
         _expect_files(self.folder, self.images, annotations.path)
         self._names = _unique_names(self.images, annotations.path)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(self.folder / image.file_name for image in self.images)
+
     def __len__(self) -> int:
         return len(self._chosen)
 
@@ -136,6 +143,7 @@ def coco_splits(
     *,
     split: GroupSplit,
     annotations: str,
+    group: str | None = None,
     images: str = "images",
     categories: Sequence[str] | None = None,
     min_area_px: int = 1,
@@ -145,9 +153,10 @@ def coco_splits(
 
     Args:
         root: Folder of the data set; `~` and environment variables are expanded.
-        split: How images are divided where `annotations` is one file; a group is one image.
+        split: How images are divided where `annotations` is one file.
         annotations: Path of the JSON file below the root. With {part} in it there is a file for train, for val and,
             perhaps, for test.
+        group: Which images stay together; see `divided_files`. Files that are the parts must not share a group.
         images: Folder of images below the root; {part} as above.
         categories: Names of the categories to take; None: all.
         min_area_px: Smaller objects are left out.
@@ -164,14 +173,18 @@ def coco_splits(
 
     if _PART not in annotations:
         everything = read_coco_annotations(folder / annotations)
-        names = [image.file_name for image in read(everything, "").images]
-        return divided(names, lambda chosen: read(everything, "", chosen), split=split)
+        samples = read(everything, "")
+        found = {image.file_name: path for image, path in zip(samples.images, samples.image_files, strict=True)}
+        return divided_files(found, lambda chosen: read(everything, "", chosen), split=split, group=group)
     files = {part: folder / annotations.replace(_PART, part) for part in ("train", "val", "test")}
     for part in ("train", "val"):
         if not files[part].is_file():
             raise ValueError(f"Expected the annotations of {part} in {files[part]}, but got {listed(folder)}.")
-    test = read(files["test"], "test") if files["test"].is_file() else None
-    return DataSplits(train=read(files["train"], "train"), val=read(files["val"], "val"), test=test)
+    names: list[Part] = ["train", "val", "test"] if files["test"].is_file() else ["train", "val"]
+    parts = {name: read(files[name], name) for name in names}
+    if group is not None:
+        refuse_shared_groups({name: with_groups(part.image_files, group) for name, part in parts.items()})
+    return DataSplits(train=parts["train"], val=parts["val"], test=parts.get("test"))
 
 
 def _category_indices(annotations: CocoAnnotations, names: Sequence[str] | None) -> list[int]:

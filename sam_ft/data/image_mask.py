@@ -70,6 +70,11 @@ class ImageMaskFolder:
             num_left_out = len(pairs) - len(self.pairs)
             _logger.warning("%d of %d images in %s hold no object and are left out.", num_left_out, len(pairs), images)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(image for image, _ in self.pairs)
+
     def __len__(self) -> int:
         return len(self.pairs)
 
@@ -100,6 +105,7 @@ def image_mask_splits(
     root: str | Path,
     *,
     split: GroupSplit,
+    group: str | None = None,
     images: str = "images",
     labels: str = "labels",
     min_area_px: int = 1,
@@ -113,7 +119,8 @@ def image_mask_splits(
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How files are divided where no folders do; a group is one file.
+        split: How files are divided where no folders do.
+        group: Which files stay together; see `divided_files`. Folders that are the parts must not share a group.
         images: Name of the folders of images.
         labels: Name of the folders of label maps.
         min_area_px: Smaller objects are left out.
@@ -134,4 +141,4 @@ def image_mask_splits(
             **look,
         )
 
-    return folder_splits(root, read, split=split, images=images, labels=labels)
+    return folder_splits(root, read, split=split, group=group, images=images, labels=labels)

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from sam_ft.checks import expect_whole_number
-from sam_ft.data.folders import divided, expanded, listed, parts_in_folders
+from sam_ft.data.folders import divided_files, expanded, image_files, listed, parts_in_folders
 from sam_ft.data.image_files import SUFFIXES, read_image, read_label_map
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
@@ -58,6 +58,11 @@ class InstanceMaskFolder:
         self.files = tuple((_one_image(place / images), _mask_files(place / masks)) for place in places)
         self._names = tuple(place.name for place in places)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(image for image, _ in self.files)
+
     def __len__(self) -> int:
         return len(self.files)
 
@@ -82,6 +87,7 @@ def instance_folders_splits(
     root: str | Path,
     *,
     split: GroupSplit,
+    group: str | None = None,
     images: str = "images",
     masks: str = "masks",
     min_area_px: int = 1,
@@ -92,7 +98,8 @@ def instance_folders_splits(
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How images are divided where no folders do; a group is one image.
+        split: How images are divided where no folders do.
+        group: Which images stay together; see `divided_files`. Folders that are the parts must not share a group.
         images: Name of the folder of the one image.
         masks: Name of the folder of its masks.
         min_area_px: Smaller objects are left out, empty masks with them.
@@ -115,10 +122,10 @@ def instance_folders_splits(
         )
 
     folder = expanded(root)
-    if parts := parts_in_folders(folder, read):
+    if parts := parts_in_folders(folder, read, files=image_files, group=group):
         return parts
-    names = [place.name for place in _places(folder, images, masks)]
-    return divided(names, lambda chosen: read(folder, chosen), split=split)
+    found = {place.name: _one_image(place / images) for place in _places(folder, images, masks)}
+    return divided_files(found, lambda chosen: read(folder, chosen), split=split, group=group)
 
 
 def _places(folder: Path, images: str, masks: str) -> list[Path]:

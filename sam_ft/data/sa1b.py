@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from sam_ft.checks import expect_whole_number
-from sam_ft.data.folders import divided, expanded, listed, parts_in_folders
+from sam_ft.data.folders import divided_files, expanded, image_files, listed, parts_in_folders
 from sam_ft.data.image_files import SUFFIXES, read_image
 from sam_ft.data.json_files import read_json_object
 from sam_ft.data.splits import DataSplits, GroupSplit
@@ -53,6 +53,11 @@ class Sa1bSamples:
         self.names = tuple(name for name in found if names is None or name in names)
         self.pairs = tuple(found[name] for name in self.names)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(image for image, _ in self.pairs)
+
     def __len__(self) -> int:
         return len(self.pairs)
 
@@ -73,12 +78,20 @@ class Sa1bSamples:
         return (self[index] for index in range(len(self)))
 
 
-def sa1b_splits(root: str | Path, *, split: GroupSplit, min_area_px: int = 1, class_name: str = "object") -> DataSplits:
+def sa1b_splits(
+    root: str | Path,
+    *,
+    split: GroupSplit,
+    group: str | None = None,
+    min_area_px: int = 1,
+    class_name: str = "object",
+) -> DataSplits:
     """`Sa1bSamples` in parts: the folders train, val and, where there is one, test in the root, or by a rule.
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How images are divided where no folders do; a group is one image.
+        split: How images are divided where no folders do.
+        group: Which images stay together; see `divided_files`. Folders that are the parts must not share a group.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
 
@@ -90,9 +103,10 @@ def sa1b_splits(root: str | Path, *, split: GroupSplit, min_area_px: int = 1, cl
         return Sa1bSamples(folder, min_area_px=min_area_px, class_name=class_name, names=names)
 
     folder = expanded(root)
-    if parts := parts_in_folders(folder, read):
+    if parts := parts_in_folders(folder, read, files=image_files, group=group):
         return parts
-    return divided(list(_pairs(folder)), lambda names: read(folder, names), split=split)
+    images = {name: image for name, (image, _) in _pairs(folder).items()}
+    return divided_files(images, lambda chosen: read(folder, chosen), split=split, group=group)
 
 
 def _pairs(folder: Path) -> dict[str, tuple[Path, Path]]:

@@ -221,3 +221,25 @@ def test_nuclei_written_as_coco_are_read_as_they_were(data_folder: Path, tmp_pat
     samples = CocoSamples(tmp_path / "nuclei.json", folder / "images")
     for sample, masks in zip(samples, expected, strict=True):
         assert np.array_equal(sample.masks.numpy(), masks)
+
+
+def test_a_rule_keeps_images_of_a_group_together_and_refuses_a_group_in_two_files(tmp_path: Path) -> None:
+    def written(place: Path, names: tuple[str, ...]) -> Path:
+        images = tuple(range(1, len(names) + 1))
+        given = content(*[annotation(image, [SQUARE], image_id=image) for image in images], images=images)
+        for image, name in zip(given["images"], names, strict=True):
+            image["file_name"] = f"{name}.png"
+        return write(place, given)
+
+    written(tmp_path, ("p1_a", "p2_a", "p1_b", "p3_a"))
+    rule = "/(p[0-9])_"
+    splits = coco_splits(tmp_path, annotations="cells.json", split=GroupSplit(val=["p1"], test=0), group=rule)
+    assert [[sample.name for sample in part] for part in (splits.train, splits.val)] == [  # type: ignore[attr-defined]
+        ["p2_a", "p3_a"], ["p1_a", "p1_b"],
+    ]  # fmt: skip
+    written(tmp_path / "train", ("p1_a", "p2_a"))
+    written(tmp_path / "val", ("p3_a", "p2_b"))
+    files: dict[str, Any] = {"annotations": "{part}/cells.json", "images": "{part}/images", "split": GroupSplit()}
+    assert len(coco_splits(tmp_path, **files).val) == 2
+    with pytest.raises(ValueError, match=r"p2 is in train \(.*train/images/p2_a.png\) and in val \(.*p2_b.png\)"):
+        coco_splits(tmp_path, group=rule, **files)
