@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -16,13 +17,13 @@ from sam_ft.checks import expect_whole_number, shortened
 from sam_ft.data.coco_annotations import CocoAnnotations, CocoImage, read_coco_annotations
 from sam_ft.data.folders import divided_files, expanded, listed
 from sam_ft.data.groups import with_groups
-from sam_ft.data.image_files import read_image
+from sam_ft.data.image_files import image_size, read_image
 from sam_ft.data.leaks import refuse_shared_groups
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit, Part
 from sam_ft.masks.rle import RunLengths, areas, decode, splits_of
 from sam_ft.masks.room import expect_room
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
 _PART = "{part}"
@@ -93,13 +94,18 @@ class CocoSamples:
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self.without_image(index)
+        image = read_image(self.folder / self.images[index].file_name, self.pixels)
+        return replace(sample, image=torch.from_numpy(image))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that of the file its header alone is read."""
         described, position = self.images[index], self._chosen[index]
         path = self.folder / described.file_name
-        image = read_image(path, self.pixels)
-        if image.shape[:2] != described.size:
+        if (size := image_size(path)) != described.size:
             raise ValueError(
                 f"Expected {path} (height, width) of {described.size}, as {self.annotations.path} says of image "
-                f"{described.identity}, but got {image.shape[:2]}."
+                f"{described.identity}, but got {size}."
             )
         objects = self._of(position, is_crowd=False)
         expect_room(len(objects), size=described.size, path=self.annotations.path)
@@ -111,7 +117,7 @@ class CocoSamples:
         if len(crowds):
             ignored = decode(self._stack(crowds, described.size)).any(axis=0) & ~masks.any(axis=0)
         return Sample(
-            image=torch.from_numpy(image),
+            image=blank_image(*described.size),
             masks=torch.from_numpy(masks),
             class_names=tuple(
                 self.annotations.category_names[category] for category in self.annotations.categories[objects[large]]

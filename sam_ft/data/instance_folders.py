@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -11,10 +12,10 @@ import torch
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.folders import divided_files, expanded, image_files, listed, parts_in_folders
-from sam_ft.data.image_files import SUFFIXES, read_image, read_label_map
+from sam_ft.data.image_files import SUFFIXES, image_size, read_image, read_label_map
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 
 class InstanceMaskFolder:
@@ -67,13 +68,18 @@ class InstanceMaskFolder:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self.without_image(index)
+        return replace(sample, image=torch.from_numpy(read_image(self.files[index][0], self.pixels)))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that of the file its header alone is read."""
         image_path, mask_paths = self.files[index]
-        image = read_image(image_path, self.pixels)
-        each = [_read_mask(path, image_path, size=image.shape[:2]) for path in mask_paths]
+        size = image_size(image_path)
+        each = [_read_mask(path, image_path, size=size) for path in mask_paths]
         large = [mask for mask in each if np.count_nonzero(mask) >= self.min_area_px]
-        masks = np.stack(large) if large else np.zeros((0, *image.shape[:2]), dtype=np.bool_)  # (N, H, W)
+        masks = np.stack(large) if large else np.zeros((0, *size), dtype=np.bool_)  # (N, H, W)
         return Sample(
-            image=torch.from_numpy(image),
+            image=blank_image(*size),
             masks=torch.from_numpy(masks),
             class_names=(self.class_name,) * len(masks),
             name=self._names[index],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import torch
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.folders import divided_files, expanded, image_files, listed, parts_in_folders
-from sam_ft.data.image_files import SUFFIXES, read_image
+from sam_ft.data.image_files import SUFFIXES, image_size, read_image
 from sam_ft.data.json_files import read_json_object
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.masks.rle import RunLengths, areas, decode
 from sam_ft.masks.rle_coco import from_coco
 from sam_ft.masks.room import expect_room
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 
 class Sa1bSamples:
@@ -62,13 +63,17 @@ class Sa1bSamples:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self.without_image(index)
+        return replace(sample, image=torch.from_numpy(read_image(self.pairs[index][0])))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that of the file its header alone is read."""
         image_path, json_path = self.pairs[index]
-        image = read_image(image_path)
-        run_lengths = _read_run_lengths(json_path, image_path, size=(image.shape[0], image.shape[1]))
+        run_lengths = _read_run_lengths(json_path, image_path, size=image_size(image_path))
         expect_room(len(run_lengths), size=run_lengths.size, path=json_path)
         masks = decode(run_lengths)[areas(run_lengths) >= self.min_area_px]
         return Sample(
-            image=torch.from_numpy(image),
+            image=blank_image(*run_lengths.size),
             masks=torch.from_numpy(masks),
             class_names=(self.class_name,) * len(masks),
             name=self.names[index].replace("/", "_"),

@@ -243,3 +243,20 @@ def test_a_rule_keeps_images_of_a_group_together_and_refuses_a_group_in_two_file
     assert len(coco_splits(tmp_path, **files).val) == 2
     with pytest.raises(ValueError, match=r"p2 is in train \(.*train/images/p2_a.png\) and in val \(.*p2_b.png\)"):
         coco_splits(tmp_path, group=rule, **files)
+
+
+def test_without_its_image_a_sample_is_the_same_and_of_the_file_the_header_alone_is_read(tmp_path: Path) -> None:
+    crowd = annotation(2, runs(CORNER, compress=True), iscrowd=1)
+    samples = samples_of(tmp_path, content(annotation(1, [SQUARE]), crowd))
+    sample, blank = samples[0], samples.without_image(0)
+    assert sample.image.any() and not blank.image.any() and blank.image.shape == sample.image.shape
+    assert torch.equal(blank.masks, sample.masks) and (blank.class_names, blank.name) == (
+        sample.class_names,
+        sample.name,
+    )
+    assert blank.ignored is not None and sample.ignored is not None and torch.equal(blank.ignored, sample.ignored)
+    [path] = samples.image_files
+    path.write_bytes(path.read_bytes()[:60])
+    assert torch.equal(samples.without_image(0).masks, sample.masks)
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        samples[0]

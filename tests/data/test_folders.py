@@ -5,10 +5,12 @@ import shutil
 from collections.abc import Callable, Iterable
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import tifffile
+import torch
 from PIL import Image
 
 from sam_ft.data.folds import FoldSplit
@@ -123,6 +125,24 @@ def test_a_rule_keeps_images_of_a_group_in_one_part_and_one_fold(
     assert sorted(map(sorted, folds)) == [["p1_a", "p1_b"], ["p2_a", "p2_b"], ["p3_a"]]
     with pytest.raises(ValueError, match="`group` to match every image's path, but 'patient'"):
         splits(tmp_path, split=GroupSplit(), group="patient")
+
+
+@pytest.mark.parametrize("splits, write", FOLDERS[:4])
+def test_without_its_image_a_sample_is_the_same_and_of_the_file_the_header_alone_is_read(
+    tmp_path: Path, splits: Callable[..., DataSplits], write: Write
+) -> None:
+    for seed, name in enumerate(("p1_a", "p2_a")):
+        write(tmp_path, name, picture(seed))
+    part: Any = splits(tmp_path, split=GroupSplit(val=["p1_a"], test=0)).val
+    sample, blank = part[0], part.without_image(0)
+    assert sample.image.any() and blank.image.shape == sample.image.shape and not blank.image.any()
+    assert torch.equal(blank.masks, sample.masks) and len(blank.masks) == 1
+    assert (blank.class_names, blank.name) == (sample.class_names, sample.name)
+    [path] = part.image_files
+    path.write_bytes(path.read_bytes()[:80])
+    assert torch.equal(part.without_image(0).masks, sample.masks)
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        part[0]
 
 
 def test_label_maps_may_be_the_same_in_two_parts(tmp_path: Path) -> None:

@@ -44,6 +44,16 @@ def test_label_maps_give_a_mask_per_value(folder: Path) -> None:
     assert InstanceMaps(rows, stretch=True)[0].image.max() == 255
 
 
+def test_without_its_image_a_row_is_the_same_and_of_the_file_the_header_alone_is_read(folder: Path) -> None:
+    rows = read_manifest(write(folder, "image,mask a.png,labels.png"), ManifestColumns())
+    samples = InstanceMaps(rows)
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    blank = samples.without_image(0)
+    assert blank.masks.flatten(1).sum(dim=1).tolist() == [6, 1] and blank.image.shape == (6, 8, 3)
+    with pytest.raises(ValueError, match=r"a.png, but it cannot be decoded"):
+        samples[0]
+
+
 def test_the_table_says_the_parts(folder: Path) -> None:
     path = write(
         folder, "split,group,image,mask train,p,a.png,labels.png val,q,b.png,labels.png train,p,c.png,labels.png"
