@@ -202,11 +202,6 @@ def foreground_mask(values: np.ndarray) -> np.ndarray:
     return foreground if foreground.any() else finite
 
 
-def foreground_voxels(values: np.ndarray) -> np.ndarray:
-    """(K,) the values that `foreground_mask` finds."""
-    return values[foreground_mask(values)]
-
-
 def percentile_range(values: np.ndarray, *, lower: float = 0.5, upper: float = 99.5) -> tuple[float, float]:
     """The intensities (low, high) at two percentiles of the foreground of a WHOLE volume.
 
@@ -218,12 +213,27 @@ def percentile_range(values: np.ndarray, *, lower: float = 0.5, upper: float = 9
 
     Source: MedSAM, `pre_CT_MR.py` (0.5 and 99.5 percentiles of the foreground for all but CT).
     """
+    return _range_of(values, foreground_mask(values), lower=lower, upper=upper)
+
+
+def image_range(values: np.ndarray, *, lower: float = 0.5, upper: float = 99.5) -> tuple[float, float]:
+    """The intensities (low, high) at two percentiles of all finite values of an image.
+
+    Nothing is taken for background, since what the corners of a picture show is chance. Where the two coincide (nearly
+    all of one value), the smallest and the largest value.
+
+    Raises:
+        ValueError: As `percentile_range`.
+    """
+    return _range_of(values, np.isfinite(values), lower=lower, upper=upper)
+
+
+def _range_of(values: np.ndarray, counted: np.ndarray, *, lower: float, upper: float) -> tuple[float, float]:
     if not 0 <= lower < upper <= 100:
         raise ValueError(f"Expected percentiles 0 <= lower < upper <= 100, but got {lower} and {upper}.")
-    foreground = foreground_voxels(values)
-    if not foreground.size:
+    if not counted.any():
         raise ValueError("Expected at least one finite intensity, but got none.")
-    low, high = _percentiles(foreground, np.array([lower, upper]))
+    low, high = _percentiles(values[counted], np.array([lower, upper]))
     if low == high:
         finite = values[np.isfinite(values)]
         low, high = finite.min(), finite.max()

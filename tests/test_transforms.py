@@ -13,7 +13,8 @@ from sam_ft.transforms import (
     PIXEL_MEAN,
     PIXEL_STD,
     Frame,
-    foreground_voxels,
+    foreground_mask,
+    image_range,
     nearest_indices,
     percentile_range,
     rescale,
@@ -133,14 +134,14 @@ def test_window_names_resolve_and_unknown_ones_list_the_known() -> None:
 def test_foreground_leaves_out_the_value_that_the_corners_share() -> None:
     volume = np.full((6, 6, 6), -3.5)
     volume[2:4, 2:4, 2:4] = np.arange(8).reshape(2, 2, 2)
-    assert sorted(foreground_voxels(volume)) == list(range(8))
+    assert sorted(volume[foreground_mask(volume)]) == list(range(8))
 
 
 def test_foreground_of_a_volume_without_constant_ground_is_everything_finite() -> None:
     volume = np.arange(27.0).reshape(3, 3, 3)
     volume[1, 1, 1] = np.nan
-    assert foreground_voxels(volume).size == 26
-    assert foreground_voxels(np.zeros((2, 2, 2))).size == 8
+    assert foreground_mask(volume).sum() == 26
+    assert foreground_mask(np.zeros((2, 2, 2))).sum() == 8
 
 
 def test_percentiles_ignore_the_ground() -> None:
@@ -174,6 +175,19 @@ def test_a_foreground_of_one_value_still_stands_out() -> None:
     volume = np.zeros((10, 10, 10))
     volume[5, 5, 5] = 7
     assert percentile_range(volume) == (0, 7)
+
+
+def test_the_range_of_an_image_counts_its_ground() -> None:
+    image = np.zeros((20, 50))
+    image[5:15, 10:40] = np.arange(1, 301).reshape(10, 30)
+    image[0, 1] = np.nan
+    assert image_range(image) == tuple(np.percentile(image[np.isfinite(image)], (0.5, 99.5)))
+    assert image_range(image)[0] == 0 < percentile_range(image)[0]
+    dot = np.zeros((30, 30))
+    dot[4, 4] = 7
+    assert image_range(dot) == (0, 7)
+    with pytest.raises(ValueError, match="finite intensity"):
+        image_range(np.full((3, 3), np.nan))
 
 
 def test_rescaling_a_constant_volume_gives_black() -> None:

@@ -10,7 +10,7 @@ import torch
 from scipy import ndimage
 
 from sam_ft.checks import expect_whole_number
-from sam_ft.data.splits import DataSplits, SampleDataset
+from sam_ft.data.splits import DataSplits, SampleDataset, without_image
 from sam_ft.types import Sample
 
 INTERIOR = "interior"
@@ -44,16 +44,22 @@ class BoundarySamples:
         return len(self.objects)
 
     def __getitem__(self, index: int) -> Sample:
-        sample = self.objects[index]
+        return self._taken_apart(self.objects[index])
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample, of which the image may be blank if the data set can leave it unread."""
+        return self._taken_apart(without_image(self.objects, index))
+
+    def __iter__(self) -> Iterator[Sample]:
+        return (self[index] for index in range(len(self)))
+
+    def _taken_apart(self, sample: Sample) -> Sample:
         interior, boundary = _interior_and_boundary(sample.masks.numpy(), boundary_px=self.boundary_px)
         present = [
             (name, mask) for name, mask in zip(self.class_names, (interior, boundary), strict=True) if mask.any()
         ]
         masks = np.stack([mask for _, mask in present]) if present else np.zeros((0, *interior.shape), dtype=bool)
         return replace(sample, masks=torch.from_numpy(masks), class_names=tuple(name for name, _ in present))
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
 
 
 def boundary_splits(of: DataSplits, *, boundary_px: int = 2) -> DataSplits:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sam_ft.data.splits import SampleDataset
+from sam_ft.data.splits import SampleDataset, without_image
 from sam_ft.types import Batch
 
 
@@ -28,12 +28,8 @@ def class_names_of(samples: SampleDataset) -> tuple[str, ...]:
 
 def classes_in(samples: SampleDataset, index: int) -> tuple[str, ...]:
     """The classes of the objects of one sample, perhaps several times; read without its image where that can be."""
-    for name in ("classes_at", "without_image"):
-        read = getattr(samples, name, None)
-        if read is not None:
-            found = read(index)
-            return found if name == "classes_at" else found.class_names
-    return samples[index].class_names
+    classes_at = getattr(samples, "classes_at", None)
+    return without_image(samples, index).class_names if classes_at is None else classes_at(index)
 
 
 def class_indices(batch: Batch, class_names: Sequence[str]) -> Tensor:

@@ -6,6 +6,7 @@ import logging
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -14,13 +15,15 @@ import torch
 
 from sam_ft.checks import expect_whole_number, shortened
 from sam_ft.data.coco_annotations import CocoAnnotations, CocoImage, read_coco_annotations
-from sam_ft.data.folders import divided, expanded, listed
-from sam_ft.data.image_files import read_image
+from sam_ft.data.folders import divided_files, expanded, listed
+from sam_ft.data.groups import with_groups
+from sam_ft.data.image_files import image_size, read_image
+from sam_ft.data.leaks import refuse_shared_groups
 from sam_ft.data.pixels import Look, PixelRule
-from sam_ft.data.splits import DataSplits, GroupSplit
+from sam_ft.data.splits import DataSplits, GroupSplit, Part
 from sam_ft.masks.rle import RunLengths, areas, decode, splits_of
 from sam_ft.masks.room import expect_room
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
 _PART = "{part}"
@@ -82,17 +85,27 @@ class CocoSamples:
         _expect_files(self.folder, self.images, annotations.path)
         self._names = _unique_names(self.images, annotations.path)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(self.folder / image.file_name for image in self.images)
+
     def __len__(self) -> int:
         return len(self._chosen)
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self.without_image(index)
+        image = read_image(self.folder / self.images[index].file_name, self.pixels)
+        return replace(sample, image=torch.from_numpy(image))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that of the file its header alone is read."""
         described, position = self.images[index], self._chosen[index]
         path = self.folder / described.file_name
-        image = read_image(path, self.pixels)
-        if image.shape[:2] != described.size:
+        if (size := image_size(path)) != described.size:
             raise ValueError(
                 f"Expected {path} (height, width) of {described.size}, as {self.annotations.path} says of image "
-                f"{described.identity}, but got {image.shape[:2]}."
+                f"{described.identity}, but got {size}."
             )
         objects = self._of(position, is_crowd=False)
         expect_room(len(objects), size=described.size, path=self.annotations.path)
@@ -104,7 +117,7 @@ class CocoSamples:
         if len(crowds):
             ignored = decode(self._stack(crowds, described.size)).any(axis=0) & ~masks.any(axis=0)
         return Sample(
-            image=torch.from_numpy(image),
+            image=blank_image(*described.size),
             masks=torch.from_numpy(masks),
             class_names=tuple(
                 self.annotations.category_names[category] for category in self.annotations.categories[objects[large]]
@@ -136,6 +149,7 @@ def coco_splits(
     *,
     split: GroupSplit,
     annotations: str,
+    group: str | None = None,
     images: str = "images",
     categories: Sequence[str] | None = None,
     min_area_px: int = 1,
@@ -145,9 +159,10 @@ def coco_splits(
 
     Args:
         root: Folder of the data set; `~` and environment variables are expanded.
-        split: How images are divided where `annotations` is one file; a group is one image.
+        split: How images are divided where `annotations` is one file.
         annotations: Path of the JSON file below the root. With {part} in it there is a file for train, for val and,
             perhaps, for test.
+        group: Which images stay together; see `divided_files`. Files that are the parts must not share a group.
         images: Folder of images below the root; {part} as above.
         categories: Names of the categories to take; None: all.
         min_area_px: Smaller objects are left out.
@@ -164,14 +179,18 @@ def coco_splits(
 
     if _PART not in annotations:
         everything = read_coco_annotations(folder / annotations)
-        names = [image.file_name for image in read(everything, "").images]
-        return divided(names, lambda chosen: read(everything, "", chosen), split=split)
+        samples = read(everything, "")
+        found = {image.file_name: path for image, path in zip(samples.images, samples.image_files, strict=True)}
+        return divided_files(found, lambda chosen: read(everything, "", chosen), split=split, group=group)
     files = {part: folder / annotations.replace(_PART, part) for part in ("train", "val", "test")}
     for part in ("train", "val"):
         if not files[part].is_file():
             raise ValueError(f"Expected the annotations of {part} in {files[part]}, but got {listed(folder)}.")
-    test = read(files["test"], "test") if files["test"].is_file() else None
-    return DataSplits(train=read(files["train"], "train"), val=read(files["val"], "val"), test=test)
+    names: list[Part] = ["train", "val", "test"] if files["test"].is_file() else ["train", "val"]
+    parts = {name: read(files[name], name) for name in names}
+    if group is not None:
+        refuse_shared_groups({name: with_groups(part.image_files, group) for name, part in parts.items()})
+    return DataSplits(train=parts["train"], val=parts["val"], test=parts.get("test"))
 
 
 def _category_indices(annotations: CocoAnnotations, names: Sequence[str] | None) -> list[int]:

@@ -13,7 +13,7 @@ from sam_ft.data.augment import Augmentation
 from sam_ft.data.embedding_cache.cached import CachedEmbeddings
 from sam_ft.data.layers import layers_of
 from sam_ft.data.mixture import MixtureSamples
-from sam_ft.data.splits import SampleDataset
+from sam_ft.data.splits import SampleDataset, without_image
 from sam_ft.data.windows import RandomWindow
 from sam_ft.masks.areas import mask_areas
 from sam_ft.transforms import Frame
@@ -193,10 +193,8 @@ class PreparedSamples(torch.utils.data.Dataset[PreparedSample]):
 
     def _without_image(self, item: int) -> Sample:
         """A sample of which the image is not read where its data set can do that, and no augmentation looks at it."""
-        without_image = getattr(self.samples, "without_image", None)
-        if without_image is None or self.prepare_of(item).augment is not None:
-            return self.samples[item]
-        return without_image(item)
+        is_looked_at = self.prepare_of(item).augment is not None
+        return self.samples[item] if is_looked_at else without_image(self.samples, item)
 
     def __iter__(self) -> Iterator[PreparedSample]:
         return (self[index] for index in range(len(self)))

@@ -3,20 +3,41 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import numpy as np
 
+from sam_ft.data.groups import group_in, with_groups
 from sam_ft.data.image_files import SUFFIXES, image_size, read_label_map
+from sam_ft.data.leaks import refuse_shared_groups, refuse_shared_images
 from sam_ft.data.splits import DataSplits, GroupRule, GroupSplit, Part, SampleDataset
 
-ReadFolder = Callable[[Path, frozenset[str] | None], SampleDataset]
+_Samples = TypeVar("_Samples", bound=SampleDataset)
+
+
+class FileSamples(SampleDataset, Protocol):
+    """Samples of which each is read from a file."""
+
+    @property
+    def image_files(self) -> Collection[Path]:
+        """Those that the images are read from."""
+        ...
+
+
+ReadFolder = Callable[[Path, frozenset[str] | None], FileSamples]
 """(folder that holds images and label maps, names of the files to take or None for all) -> their samples."""
 
 
 def folder_splits(
-    root: str | Path, read: ReadFolder, *, split: GroupSplit, images: str = "images", labels: str = "labels"
+    root: str | Path,
+    read: ReadFolder,
+    *,
+    split: GroupSplit,
+    group: str | None = None,
+    images: str = "images",
+    labels: str = "labels",
 ) -> DataSplits:
     """Parts as the folders say or by a rule.
 
@@ -26,32 +47,85 @@ def folder_splits(
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
         read: Reads one part.
-        split: How files are divided where no folders do; a group is one file.
+        split: How files are divided where no folders do.
+        group: Which files stay together; see `divided_files`.
         images: Name of the folders of images.
         labels: Name of the folders of label maps.
 
     Raises:
-        ValueError: Neither layout is found, or what `read` raises.
+        ValueError: Neither layout is found, or what `read`, `parts_in_folders` and `divided_files` raise.
     """
     folder = expanded(root)
-    if parts := parts_in_folders(folder, lambda part: read(part, None)):
+    if parts := parts_in_folders(folder, lambda part: read(part, None), files=image_files, group=group):
         return parts
     if not (folder / images).is_dir():
         raise ValueError(
             f"Expected {folder} to hold the folders {images} and {labels}, or train and val (and test) "
             f"with these inside, but got {listed(folder)}."
         )
-    stems = [image.stem for image, _ in pair_by_stem(folder / images, folder / labels)]
-    return divided(stems, lambda chosen: read(folder, chosen), split=split)
+    files = {image.stem: image for image, _ in pair_by_stem(folder / images, folder / labels)}
+    return divided_files(files, lambda chosen: read(folder, chosen), split=split, group=group)
 
 
-def parts_in_folders(folder: Path, read: Callable[[Path], SampleDataset]) -> DataSplits | None:
-    """The parts that the folders train, val and, where there is one, test inside are; None without train and val."""
+def parts_in_folders(
+    folder: Path,
+    read: Callable[[Path], _Samples],
+    *,
+    files: Callable[[_Samples], Collection[Path]],
+    group: str | None = None,
+) -> DataSplits | None:
+    """The parts that the folders train, val and, where there is one, test inside are; None without train and val.
+
+    Args:
+        folder: With the folders of the parts.
+        read: Reads one part.
+        files: What its images are read from, such as `image_files`.
+        group: What never comes apart: a regular expression on the image's path, see `group_in`; None: nothing is said.
+
+    Raises:
+        ValueError: Two parts share a group or an image, or what `read` raises.
+    """
     if not ((folder / "train").is_dir() and (folder / "val").is_dir()):
         return None
-    has_test = (folder / "test").is_dir()
-    train, val = read(folder / "train"), read(folder / "val")
-    return DataSplits(train=train, val=val, test=read(folder / "test") if has_test else None)
+    names: list[Part] = ["train", "val", "test"] if (folder / "test").is_dir() else ["train", "val"]
+    parts = {name: read(folder / name) for name in names}
+    found = {name: files(part) for name, part in parts.items()}
+    if group is not None:
+        refuse_shared_groups({name: with_groups(paths, group) for name, paths in found.items()})
+    refuse_shared_images(found)
+    return DataSplits(train=parts["train"], val=parts["val"], test=parts.get("test"))
+
+
+def image_files(samples: FileSamples) -> Collection[Path]:
+    """Those that the images are read from."""
+    return samples.image_files
+
+
+def divided_files(
+    images: Mapping[str, Path],
+    read: Callable[[frozenset[str]], SampleDataset],
+    *,
+    split: GroupRule,
+    group: str | None = None,
+) -> DataSplits:
+    """The parts that a rule makes of images, or of groups of them.
+
+    Args:
+        images: Name -> file.
+        read: Returns the samples of some names.
+        split: Which groups belong to which part.
+        group: Which images stay together: those for which the first parentheses of this regular expression match the
+            same text in the path, such as `"(patient[0-9]+)"`; that text is the group. None: each is its own.
+
+    Raises:
+        ValueError: What `group_in`, the split and `read` raise.
+    """
+    group_of = {name: name if group is None else group_in(path, group) for name, path in images.items()}
+    return divided(
+        list(group_of.values()),
+        lambda chosen: read(frozenset(name for name, own in group_of.items() if own in chosen)),
+        split=split,
+    )
 
 
 def divided(groups: Sequence[str], read: Callable[[frozenset[str]], SampleDataset], *, split: GroupRule) -> DataSplits:

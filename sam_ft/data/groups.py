@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
 
@@ -20,3 +21,8 @@ def group_in(path: Path, rule: str) -> str:
     if text is None:
         raise ValueError(f"Expected `group` to match every image's path, but {rule!r} is not in {path}.")
     return text
+
+
+def with_groups(paths: Iterable[Path], rule: str) -> list[tuple[str, Path]]:
+    """The group of each image, and the image; raises as `group_in`."""
+    return [(group_in(path, rule), path) for path in paths]

@@ -9,7 +9,7 @@ import numpy as np
 
 from sam_ft.data.label_maps import as_label_map
 from sam_ft.data.numpy_files import npy_header, read_npy
-from sam_ft.data.pillow_files import opened, pixels_of, tiff_is_beyond_pillow
+from sam_ft.data.pillow_files import expect_upright_file, opened, pixels_of, tiff_is_beyond_pillow
 from sam_ft.data.pixels import AS_IT_IS, PixelRule
 from sam_ft.data.tiff_files import TIFF_SUFFIXES, open_tiff_image
 
@@ -20,7 +20,7 @@ def read_image(path: Path, rule: PixelRule = AS_IT_IS) -> np.ndarray:
     """(H, W, 3) uint8 RGB; grey is repeated, a palette resolved; depth and channels are as the rule says.
 
     Raises:
-        ValueError: The file cannot be decoded, or its channels are not those of the rule.
+        ValueError: The file cannot be decoded, viewers turn it, or its channels are not those of the rule.
     """
     return rule.picture(stored_pixels(path, rule), path=path)
 
@@ -38,7 +38,7 @@ def image_size(path: Path) -> tuple[int, int]:
     """(height, width) from the file's header; its pixels are not decoded.
 
     Raises:
-        ValueError: The file cannot be read.
+        ValueError: The file cannot be read, or viewers turn it.
     """
     if path.suffix.lower() == ".npy":
         shape = npy_header(path).shape
@@ -47,6 +47,7 @@ def image_size(path: Path) -> tuple[int, int]:
         return shape[0], shape[1]
     if _needs_tifffile(path):
         return open_tiff_image(path, unknown="channels").size
+    expect_upright_file(path)
     with opened(path) as image:
         return image.height, image.width
 
@@ -75,6 +76,7 @@ def _decode(path: Path, *, as_indices: bool = False, unknown: Literal["pages", "
         if unknown == "pages":
             found.expect_shown_whole()
         return found.picture(0)
+    expect_upright_file(path)
     return pixels_of(path, as_indices=as_indices)
 
 

@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
-import numpy as np
-import torch
-
-from sam_ft.data.folders import folder_splits, pair_by_stem, read_checked
-from sam_ft.data.image_files import read_image
-from sam_ft.data.label_maps import masks_of_values, object_values
-from sam_ft.data.pixels import Look, PixelRule
+from sam_ft.data.folders import folder_splits, pair_by_stem
+from sam_ft.data.instance_maps import InstanceMaps, InstancePair
+from sam_ft.data.pixels import Look
 from sam_ft.data.splits import DataSplits, GroupSplit
-from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
 
 
-class ImageMaskFolder:
+class ImageMaskFolder(InstanceMaps):
     """Images of one folder and label maps of another, paired by the name without its suffix.
 
     A label map is a PNG, TIFF or `.npy` of the image's size: 0 is background, every other value one object (8 or
@@ -36,7 +29,7 @@ class ImageMaskFolder:
         **look: How pixels are shown; see `PixelRule`.
 
     Attributes:
-        pairs: (image, label map) of each sample, by name; images in which no object remains are left out with a
+        pairs: The files of each sample, by name; images in which no object remains are left out with a
             warning that counts them.
 
     Raises:
@@ -54,52 +47,28 @@ class ImageMaskFolder:
         stems: frozenset[str] | None = None,
         **look: Unpack[Look],
     ) -> None:
-        if min_area_px < 1:
-            raise ValueError(f"Expected `min_area_px` of 1 or more, but got {min_area_px}.")
-        self.min_area_px = min_area_px
-        self.class_name = class_name
-        self.pixels = PixelRule(**look)
-        pairs = [pair for pair in pair_by_stem(images, labels) if stems is None or pair[0].stem in stems]
-        self.pairs = tuple(pair for pair in pairs if len(self._object_values(read_checked(*pair))))
+        found = [
+            InstancePair(name=image.stem, image=image, mask=label)
+            for image, label in pair_by_stem(images, labels)
+            if stems is None or image.stem in stems
+        ]
+        super().__init__(found, min_area_px=min_area_px, class_name=class_name, **look)
+        self.pairs = tuple(pair for pair in found if len(self.objects_of(pair)[1]))
         if not self.pairs:
             raise ValueError(
-                f"Expected at least one object of {min_area_px} pixels or more in the {len(pairs)} label maps "
+                f"Expected at least one object of {min_area_px} pixels or more in the {len(found)} label maps "
                 f"of {labels}, but none remains."
             )
-        if len(self.pairs) < len(pairs):
-            num_left_out = len(pairs) - len(self.pairs)
-            _logger.warning("%d of %d images in %s hold no object and are left out.", num_left_out, len(pairs), images)
-
-    def __len__(self) -> int:
-        return len(self.pairs)
-
-    def __getitem__(self, index: int) -> Sample:
-        image = read_image(self.pairs[index][0], self.pixels)
-        return replace(self.without_image(index), image=torch.from_numpy(image))
-
-    def without_image(self, index: int) -> Sample:
-        """The same sample with a blank image, so that the file need not be decoded."""
-        image_path, label_path = self.pairs[index]
-        labels = read_checked(image_path, label_path)
-        values = self._object_values(labels)
-        return Sample(
-            image=blank_image(labels.shape[0], labels.shape[1]),
-            masks=torch.from_numpy(masks_of_values(labels, values, path=label_path)),  # (N, H, W)
-            class_names=(self.class_name,) * len(values),
-            name=image_path.stem,
-        )
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-    def _object_values(self, labels: np.ndarray) -> np.ndarray:
-        return object_values(labels, min_area_px=self.min_area_px)
+        if len(self.pairs) < len(found):
+            num_left_out = len(found) - len(self.pairs)
+            _logger.warning("%d of %d images in %s hold no object and are left out.", num_left_out, len(found), images)
 
 
 def image_mask_splits(
     root: str | Path,
     *,
     split: GroupSplit,
+    group: str | None = None,
     images: str = "images",
     labels: str = "labels",
     min_area_px: int = 1,
@@ -113,7 +82,8 @@ def image_mask_splits(
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How files are divided where no folders do; a group is one file.
+        split: How files are divided where no folders do.
+        group: Which files stay together; see `divided_files`. Folders that are the parts must not share a group.
         images: Name of the folders of images.
         labels: Name of the folders of label maps.
         min_area_px: Smaller objects are left out.
@@ -134,4 +104,4 @@ def image_mask_splits(
             **look,
         )
 
-    return folder_splits(root, read, split=split, images=images, labels=labels)
+    return folder_splits(root, read, split=split, group=group, images=images, labels=labels)

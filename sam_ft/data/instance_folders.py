@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
@@ -10,11 +11,11 @@ import numpy as np
 import torch
 
 from sam_ft.checks import expect_whole_number
-from sam_ft.data.folders import divided, expanded, listed, parts_in_folders
-from sam_ft.data.image_files import SUFFIXES, read_image, read_label_map
+from sam_ft.data.folders import divided_files, expanded, image_files, listed, parts_in_folders
+from sam_ft.data.image_files import SUFFIXES, image_size, read_image, read_label_map
 from sam_ft.data.pixels import Look, PixelRule
 from sam_ft.data.splits import DataSplits, GroupSplit
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 
 class InstanceMaskFolder:
@@ -58,17 +59,27 @@ class InstanceMaskFolder:
         self.files = tuple((_one_image(place / images), _mask_files(place / masks)) for place in places)
         self._names = tuple(place.name for place in places)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(image for image, _ in self.files)
+
     def __len__(self) -> int:
         return len(self.files)
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self.without_image(index)
+        return replace(sample, image=torch.from_numpy(read_image(self.files[index][0], self.pixels)))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that of the file its header alone is read."""
         image_path, mask_paths = self.files[index]
-        image = read_image(image_path, self.pixels)
-        each = [_read_mask(path, image_path, size=image.shape[:2]) for path in mask_paths]
+        size = image_size(image_path)
+        each = [_read_mask(path, image_path, size=size) for path in mask_paths]
         large = [mask for mask in each if np.count_nonzero(mask) >= self.min_area_px]
-        masks = np.stack(large) if large else np.zeros((0, *image.shape[:2]), dtype=np.bool_)  # (N, H, W)
+        masks = np.stack(large) if large else np.zeros((0, *size), dtype=np.bool_)  # (N, H, W)
         return Sample(
-            image=torch.from_numpy(image),
+            image=blank_image(*size),
             masks=torch.from_numpy(masks),
             class_names=(self.class_name,) * len(masks),
             name=self._names[index],
@@ -82,6 +93,7 @@ def instance_folders_splits(
     root: str | Path,
     *,
     split: GroupSplit,
+    group: str | None = None,
     images: str = "images",
     masks: str = "masks",
     min_area_px: int = 1,
@@ -92,7 +104,8 @@ def instance_folders_splits(
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How images are divided where no folders do; a group is one image.
+        split: How images are divided where no folders do.
+        group: Which images stay together; see `divided_files`. Folders that are the parts must not share a group.
         images: Name of the folder of the one image.
         masks: Name of the folder of its masks.
         min_area_px: Smaller objects are left out, empty masks with them.
@@ -115,10 +128,10 @@ def instance_folders_splits(
         )
 
     folder = expanded(root)
-    if parts := parts_in_folders(folder, read):
+    if parts := parts_in_folders(folder, read, files=image_files, group=group):
         return parts
-    names = [place.name for place in _places(folder, images, masks)]
-    return divided(names, lambda chosen: read(folder, chosen), split=split)
+    found = {place.name: _one_image(place / images) for place in _places(folder, images, masks)}
+    return divided_files(found, lambda chosen: read(folder, chosen), split=split, group=group)
 
 
 def _places(folder: Path, images: str, masks: str) -> list[Path]:

@@ -15,6 +15,7 @@ import torch
 from sam_ft.data.empty import share_of_empty
 from sam_ft.data.folders import divided
 from sam_ft.data.label_names import LabelNames
+from sam_ft.data.leaks import refuse_shared_groups, refuse_shared_images
 from sam_ft.data.nifti.objects import ObjectRule, present_values
 from sam_ft.data.splits import DataSplits, GroupRule, SlabSplit
 from sam_ft.types import Sample, blank_image
@@ -33,6 +34,11 @@ class ImageCase(Protocol):
     @property
     def group(self) -> str:
         """What never comes apart, such as the patient."""
+        ...
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Those that the image is read from."""
         ...
 
     @property
@@ -96,6 +102,11 @@ class LabelledImages:
     def class_names(self) -> tuple[str, ...] | None:
         """The classes that the rule names, in its order; None where the label values are the classes."""
         return None if self.objects.classes is None else tuple(self.objects.classes)
+
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(path for case in self.cases for path in case.files)
 
     def __len__(self) -> int:
         return len(self.cases)
@@ -193,7 +204,7 @@ def image_splits(
         suited_augmentation: As of `LabelledImages`.
 
     Raises:
-        ValueError: As `LabelledImages` and the split do.
+        ValueError: As `LabelledImages` and the split do, or a test case of a group or with an image of the others.
     """
 
     def read(some: Sequence[ImageCase]) -> LabelledImages:
@@ -202,4 +213,13 @@ def image_splits(
 
     dataset = read(cases)
     parts = divided([case.group for case in dataset.cases], dataset.only, split=split)
-    return replace(parts, test=read(test)) if test else parts
+    if not test:
+        return parts
+    held_out = read(test)
+    refuse_shared_groups({"train": _groups(cases), "test": _groups(test)})
+    refuse_shared_images({"train": dataset.image_files, "test": held_out.image_files})
+    return replace(parts, test=held_out)
+
+
+def _groups(cases: Sequence[ImageCase]) -> Iterator[tuple[str, Path]]:
+    return ((case.group, case.label_path) for case in cases)

@@ -1,24 +1,19 @@
-"""`ManifestSamples`: images and label maps that a table lists, with the part and the group of each."""
+"""Images and label maps that a table lists, with the part and the group of each."""
 
 from __future__ import annotations
 
 import csv
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Unpack, get_args
 
-import torch
-
-from sam_ft.checks import expect_whole_number, shortened
-from sam_ft.data.folders import divided, expanded, read_checked
-from sam_ft.data.image_files import read_image
-from sam_ft.data.label_maps import masks_of_values, object_values
-from sam_ft.data.pixels import Look, PixelRule
+from sam_ft.checks import shortened
+from sam_ft.data.folders import divided, expanded
+from sam_ft.data.instance_maps import InstanceMaps, InstancePair
+from sam_ft.data.pixels import Look
 from sam_ft.data.splits import DataSplits, GroupSplit, Part
 from sam_ft.files import is_file
-from sam_ft.types import Sample
 
 _PARTS: tuple[Part, ...] = get_args(Part)
 
@@ -37,12 +32,9 @@ class ManifestColumns:
 
 
 @dataclass(frozen=True)
-class ManifestRow:
-    """An image and its label map."""
+class ManifestRow(InstancePair):
+    """An image and its label map, with what the table says of them."""
 
-    name: str  # unique in the table
-    image: Path
-    mask: Path
     group: str  # such as a patient; the image itself where the table has no such column
     part: Part | None  # None where the table has no such column
 
@@ -85,50 +77,6 @@ def read_cells(path: Path, columns: ManifestColumns) -> tuple[list[str], list[tu
     return header, cells
 
 
-class ManifestSamples:
-    """The images and label maps of some rows of a table.
-
-    In a label map 0 is background and every other value one object. Files are read when needed.
-
-    Args:
-        rows: What `read_manifest` returned, or some of it.
-        min_area_px: Smaller objects are left out.
-        class_name: What the objects are called.
-        **look: How pixels are shown; see `PixelRule`.
-    """
-
-    def __init__(
-        self,
-        rows: Sequence[ManifestRow],
-        *,
-        min_area_px: int = 1,
-        class_name: str = "object",
-        **look: Unpack[Look],
-    ) -> None:
-        self.rows = tuple(rows)
-        self.min_area_px = expect_whole_number("min_area_px", min_area_px, least=1)
-        self.class_name = class_name
-        self.pixels = PixelRule(**look)
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, index: int) -> Sample:
-        row = self.rows[index]
-        labels = read_checked(row.image, row.mask)
-        values = object_values(labels, min_area_px=self.min_area_px)
-        image = read_image(row.image, self.pixels)
-        return Sample(
-            image=torch.from_numpy(image),
-            masks=torch.from_numpy(masks_of_values(labels, values, path=row.mask)),  # (N, H, W)
-            class_names=(self.class_name,) * len(values),
-            name=row.name,
-        )
-
-    def __iter__(self) -> Iterator[Sample]:
-        return (self[index] for index in range(len(self)))
-
-
 def manifest_splits(
     path: str | Path,
     *,
@@ -138,7 +86,7 @@ def manifest_splits(
     class_name: str = "object",
     **look: Unpack[Look],
 ) -> DataSplits:
-    """`ManifestSamples` in parts, as the table says or by a rule.
+    """`InstanceMaps` of a table in parts, as the table says or by a rule.
 
     Args:
         path: Of the CSV file; `~` and environment variables are expanded.
@@ -153,8 +101,8 @@ def manifest_splits(
     """
     rows = read_manifest(expanded(path), columns)
 
-    def samples(chosen: list[ManifestRow]) -> ManifestSamples:
-        return ManifestSamples(chosen, min_area_px=min_area_px, class_name=class_name, **look)
+    def samples(chosen: list[ManifestRow]) -> InstanceMaps:
+        return InstanceMaps(chosen, min_area_px=min_area_px, class_name=class_name, **look)
 
     if rows[0].part is None:
         groups = [row.group for row in rows]
@@ -206,7 +154,4 @@ def _with_names(rows: list[ManifestRow]) -> list[ManifestRow]:
     """Names of the samples: the image's without suffix, or its whole path where two would be the same."""
     stems = Counter(row.image.stem for row in rows)
     names = [row.image.stem if stems[row.image.stem] == 1 else row.name.replace("/", "_") for row in rows]
-    return [
-        ManifestRow(name=name, image=row.image, mask=row.mask, group=row.group, part=row.part)
-        for name, row in zip(names, rows, strict=True)
-    ]
+    return [replace(row, name=name) for name, row in zip(names, rows, strict=True)]

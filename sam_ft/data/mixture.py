@@ -13,7 +13,7 @@ from itertools import accumulate
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.classes import class_names_of, classes_in
 from sam_ft.data.draws import apportioned
-from sam_ft.data.splits import DataSplits, SampleDataset
+from sam_ft.data.splits import DataSplits, SampleDataset, without_image
 from sam_ft.types import Sample
 
 _logger = logging.getLogger(__name__)
@@ -58,12 +58,7 @@ class MixtureSamples:
 
     def without_image(self, index: int) -> Sample:
         """The same sample, of which the image may be blank if its set can leave it unread."""
-
-        def read(samples: SampleDataset, own: int) -> Sample:
-            without_image = getattr(samples, "without_image", None)
-            return samples[own] if without_image is None else without_image(own)
-
-        return self._named(index, read)
+        return self._named(index, without_image)
 
     def classes_at(self, index: int) -> tuple[str, ...]:
         """The classes of a sample's objects."""

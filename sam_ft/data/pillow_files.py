@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from sam_ft.data.damaged import MOST_INFLATION, reading
+from sam_ft.data.orientation import ORIENTATION, expect_upright
 from sam_ft.data.tiff_files import most_inflation
 
 _MOST_PIXELS_OF_A_BYTE = {"PNG": 8 * MOST_INFLATION, "JPEG": 512}
@@ -61,6 +62,18 @@ def pixels_of(path: Path, *, as_indices: bool) -> np.ndarray:
         return np.array(image.convert("RGB") if is_converted else image)
 
 
+def expect_upright_file(path: Path) -> None:
+    """Refuse an image that is stored turned; its header alone is read.
+
+    Raises:
+        ValueError: As `opened` and `expect_upright`.
+    """
+    with opened(path) as image:
+        orientation = _orientation(image)
+    with reading(path, "an upright image"):
+        expect_upright(orientation)
+
+
 def tiff_is_beyond_pillow(path: Path) -> bool:
     """Whether Pillow cannot read a TIFF file at all, not all of its pages, or not all of its bits.
 
@@ -75,6 +88,13 @@ def tiff_is_beyond_pillow(path: Path) -> bool:
         if isinstance(err.__cause__, UnidentifiedImageError):
             return True
         raise
+
+
+def _orientation(image: Image.Image) -> object:
+    """What the header says of how the image is turned; None: nothing."""
+    if image.format == "PNG" and "exif" not in image.info:
+        return None  # Pillow would decode the pixels to look behind them
+    return image.getexif().get(ORIENTATION)
 
 
 def _most_pixels_of_a_byte(image: Image.Image) -> float:

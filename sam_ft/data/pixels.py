@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 
 from sam_ft.checks import expect_bool
-from sam_ft.transforms import percentile_range, rescale
+from sam_ft.transforms import image_range, rescale
 
 _STRETCHED_BETWEEN = (0.5, 99.5)
 _RANGES = ("auto", "percentiles")
@@ -35,8 +35,8 @@ class PixelRule:
     Args:
         stretch: Whether each image's brightness is stretched to the whole range in the end; see `stretched`.
         range: Which intensities become 0 and 255. "auto": 8 bits are taken as they are, anything deeper from the 0.5
-            to 99.5 percentiles of the shown channels together. "percentiles": each channel from its own, 8 bits too.
-            A pair: these two, in every image and channel.
+            to 99.5 percentiles of all pixels of the shown channels. "percentiles": each channel from its own, 8 bits
+            too. A pair: these two, in every image and channel.
         channels: Which channels, counted from 0, are red, green and blue, such as [3, 2, 1]; one alone is grey. None:
             the one or three that there are, without an alpha channel.
 
@@ -125,7 +125,7 @@ class PixelRule:
         each = [shown] if self.range == "auto" or shown.ndim == 2 else [shown[..., index] for index in range(3)]
         if not all(np.isfinite(values).any() for values in each):
             raise ValueError(f"Expected finite intensities in {path}, but got none.")
-        return tuple(percentile_range(values) for values in each)
+        return tuple(image_range(values) for values in each)
 
 
 AS_IT_IS = PixelRule()

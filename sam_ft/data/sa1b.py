@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from sam_ft.checks import expect_whole_number
-from sam_ft.data.folders import divided, expanded, listed, parts_in_folders
-from sam_ft.data.image_files import SUFFIXES, read_image
+from sam_ft.data.folders import divided_files, expanded, image_files, listed, parts_in_folders
+from sam_ft.data.image_files import SUFFIXES, image_size, read_image
 from sam_ft.data.json_files import read_json_object
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.masks.rle import RunLengths, areas, decode
 from sam_ft.masks.rle_coco import from_coco
 from sam_ft.masks.room import expect_room
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 
 class Sa1bSamples:
@@ -53,17 +54,26 @@ class Sa1bSamples:
         self.names = tuple(name for name in found if names is None or name in names)
         self.pairs = tuple(found[name] for name in self.names)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(image for image, _ in self.pairs)
+
     def __len__(self) -> int:
         return len(self.pairs)
 
     def __getitem__(self, index: int) -> Sample:
+        sample = self.without_image(index)
+        return replace(sample, image=torch.from_numpy(read_image(self.pairs[index][0])))
+
+    def without_image(self, index: int) -> Sample:
+        """The same sample with a blank image, so that of the file its header alone is read."""
         image_path, json_path = self.pairs[index]
-        image = read_image(image_path)
-        run_lengths = _read_run_lengths(json_path, image_path, size=(image.shape[0], image.shape[1]))
+        run_lengths = _read_run_lengths(json_path, image_path, size=image_size(image_path))
         expect_room(len(run_lengths), size=run_lengths.size, path=json_path)
         masks = decode(run_lengths)[areas(run_lengths) >= self.min_area_px]
         return Sample(
-            image=torch.from_numpy(image),
+            image=blank_image(*run_lengths.size),
             masks=torch.from_numpy(masks),
             class_names=(self.class_name,) * len(masks),
             name=self.names[index].replace("/", "_"),
@@ -73,12 +83,20 @@ class Sa1bSamples:
         return (self[index] for index in range(len(self)))
 
 
-def sa1b_splits(root: str | Path, *, split: GroupSplit, min_area_px: int = 1, class_name: str = "object") -> DataSplits:
+def sa1b_splits(
+    root: str | Path,
+    *,
+    split: GroupSplit,
+    group: str | None = None,
+    min_area_px: int = 1,
+    class_name: str = "object",
+) -> DataSplits:
     """`Sa1bSamples` in parts: the folders train, val and, where there is one, test in the root, or by a rule.
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How images are divided where no folders do; a group is one image.
+        split: How images are divided where no folders do.
+        group: Which images stay together; see `divided_files`. Folders that are the parts must not share a group.
         min_area_px: Smaller objects are left out.
         class_name: What the objects are called.
 
@@ -90,9 +108,10 @@ def sa1b_splits(root: str | Path, *, split: GroupSplit, min_area_px: int = 1, cl
         return Sa1bSamples(folder, min_area_px=min_area_px, class_name=class_name, names=names)
 
     folder = expanded(root)
-    if parts := parts_in_folders(folder, read):
+    if parts := parts_in_folders(folder, read, files=image_files, group=group):
         return parts
-    return divided(list(_pairs(folder)), lambda names: read(folder, names), split=split)
+    images = {name: image for name, (image, _) in _pairs(folder).items()}
+    return divided_files(images, lambda chosen: read(folder, chosen), split=split, group=group)
 
 
 def _pairs(folder: Path) -> dict[str, tuple[Path, Path]]:

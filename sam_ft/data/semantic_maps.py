@@ -132,6 +132,11 @@ class SemanticMaps:
         if absent := [name for name in self.class_names if name not in found]:
             _logger.warning("No label map in %s has a pixel of %s.", labels, ", ".join(absent))
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(image for image, _ in self.pairs)
+
     def __len__(self) -> int:
         return len(self.pairs)
 
@@ -162,6 +167,7 @@ def semantic_maps_splits(
     root: str | Path,
     *,
     split: GroupSplit,
+    group: str | None = None,
     images: str = "images",
     labels: str = "labels",
     classes: Mapping[str, Values] | None = None,
@@ -172,7 +178,8 @@ def semantic_maps_splits(
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How files are divided where no folders do; a group is one file.
+        split: How files are divided where no folders do.
+        group: Which files stay together; see `divided_files`. Folders that are the parts must not share a group.
         images: Name of the folders of images.
         labels: Name of the folders of label maps.
         classes: Name -> the number of the class, or several; None: as `ROOT/classes.json` says.
@@ -191,7 +198,7 @@ def semantic_maps_splits(
     def read(folder: Path, stems: frozenset[str] | None) -> SemanticMaps:
         return SemanticMaps(folder / images, folder / labels, values=values, stems=stems, **look)
 
-    return folder_splits(root, read, split=split, images=images, labels=labels)
+    return folder_splits(root, read, split=split, group=group, images=images, labels=labels)
 
 
 def _as_tuple(values: Values) -> tuple[int, ...]:

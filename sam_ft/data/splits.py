@@ -21,6 +21,12 @@ class SampleDataset(Protocol):
     def __getitem__(self, index: int) -> Sample: ...
 
 
+def without_image(samples: SampleDataset, index: int) -> Sample:
+    """A sample whose image may be blank: it is left unread where the data set has a method `without_image`."""
+    read = getattr(samples, "without_image", None)
+    return samples[index] if read is None else read(index)
+
+
 class GroupRule(Protocol):
     """What divides whole groups: patients, volumes or files."""
 

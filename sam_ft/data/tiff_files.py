@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from sam_ft.data.damaged import MOST_INFLATION, reading
+from sam_ft.data.orientation import ORIENTATION, expect_upright
 from sam_ft.optional import require
 
 TIFF_SUFFIXES = (".tif", ".tiff")
@@ -109,10 +110,11 @@ def open_tiff(path: Path, *, axes: str | None = None, unknown: Literal["pages", 
         unknown: What an axis is of which the file says nothing.
 
     Raises:
-        ValueError: No TIFF, pictures of several sizes, axes that do not fit, more pixels than Pillow allows or than the
-            file can hold, or parts that would inflate to far more than their pixels.
+        ValueError: No TIFF, pages that viewers turn, pictures of several sizes, axes that do not fit, more pixels than
+            Pillow allows or than the file can hold, or parts that would inflate to far more than their pixels.
     """
     with _open(path) as file:
+        expect_upright(file.pages[0].tags.valueof(ORIENTATION))
         if len(file.series) != 1:
             raise ValueError(f"it holds {len(file.series)} images of different sizes or kinds, expected one")
         shape, letters = tuple(int(length) for length in file.series[0].shape), axes or file.series[0].axes

@@ -81,6 +81,11 @@ class TiffStacks:
             num_left_out = len(places) - len(self.entries)
             _logger.warning("%d of %d pages in %s hold no object and are left out.", num_left_out, len(places), images)
 
+    @property
+    def image_files(self) -> tuple[Path, ...]:
+        """Those that the images are read from."""
+        return tuple(image.path for image, _ in self.stacks)
+
     def __len__(self) -> int:
         return len(self.entries)
 
@@ -125,6 +130,7 @@ def tiff_stacks_splits(
     root: str | Path,
     *,
     split: GroupSplit,
+    group: str | None = None,
     images: str = "images",
     labels: str = "labels",
     axes: str | None = None,
@@ -136,7 +142,8 @@ def tiff_stacks_splits(
 
     Args:
         root: The data set's folder; `~` and environment variables are expanded.
-        split: How files are divided where no folders do; a group is one file.
+        split: How files are divided where no folders do.
+        group: Which files stay together; see `divided_files`. Folders that are the parts must not share a group.
         images: Name of the folders of images.
         labels: Name of the folders of label stacks.
         axes: What the dimensions of the images mean; None: as the files say.
@@ -159,7 +166,7 @@ def tiff_stacks_splits(
             **look,
         )
 
-    return folder_splits(root, read, split=split, images=images, labels=labels)
+    return folder_splits(root, read, split=split, group=group, images=images, labels=labels)
 
 
 def _open_pair(image: Path, label: Path, *, axes: str | None) -> tuple[TiffPictures, TiffPictures]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 
 from sam_ft.data.boundaries import BoundarySamples, boundary_splits
 from sam_ft.data.splits import DataSplits
-from sam_ft.types import Sample
+from sam_ft.types import Sample, blank_image
 
 
 def sample(*squares: slice) -> Sample:
@@ -47,6 +49,19 @@ def test_a_data_set_keeps_its_parts_and_its_augmentation() -> None:
         assert isinstance(part, BoundarySamples) and part.suited_augmentation == "medical"
         assert int(part[0].masks[0].sum()) == 36
     assert boundary_splits(DataSplits(train=one, val=one)).test is None
+
+
+def test_the_image_is_left_unread_where_the_data_set_can_do_that() -> None:
+    class Unread(list):
+        def without_image(self, index: int) -> Sample:
+            return replace(super().__getitem__(index), image=blank_image(16, 16))
+
+    own = replace(sample(slice(2, 10)), image=torch.ones(16, 16, 3, dtype=torch.uint8))
+    taken, always_read = (BoundarySamples(kind([own]), boundary_px=2) for kind in (Unread, list))  # type: ignore[arg-type]
+    assert not taken.without_image(0).image.any() and taken[0].image.all()
+    assert torch.equal(taken.without_image(0).masks, taken[0].masks)
+    assert taken.without_image(0).class_names == ("interior", "boundary")
+    assert always_read.without_image(0).image.all()
 
 
 def test_no_data_set_and_no_width_are_refused() -> None:

@@ -221,3 +221,42 @@ def test_nuclei_written_as_coco_are_read_as_they_were(data_folder: Path, tmp_pat
     samples = CocoSamples(tmp_path / "nuclei.json", folder / "images")
     for sample, masks in zip(samples, expected, strict=True):
         assert np.array_equal(sample.masks.numpy(), masks)
+
+
+def test_a_rule_keeps_images_of_a_group_together_and_refuses_a_group_in_two_files(tmp_path: Path) -> None:
+    def written(place: Path, names: tuple[str, ...]) -> Path:
+        images = tuple(range(1, len(names) + 1))
+        given = content(*[annotation(image, [SQUARE], image_id=image) for image in images], images=images)
+        for image, name in zip(given["images"], names, strict=True):
+            image["file_name"] = f"{name}.png"
+        return write(place, given)
+
+    written(tmp_path, ("p1_a", "p2_a", "p1_b", "p3_a"))
+    rule = "/(p[0-9])_"
+    splits = coco_splits(tmp_path, annotations="cells.json", split=GroupSplit(val=["p1"], test=0), group=rule)
+    assert [[sample.name for sample in part] for part in (splits.train, splits.val)] == [  # type: ignore[attr-defined]
+        ["p2_a", "p3_a"], ["p1_a", "p1_b"],
+    ]  # fmt: skip
+    written(tmp_path / "train", ("p1_a", "p2_a"))
+    written(tmp_path / "val", ("p3_a", "p2_b"))
+    files: dict[str, Any] = {"annotations": "{part}/cells.json", "images": "{part}/images", "split": GroupSplit()}
+    assert len(coco_splits(tmp_path, **files).val) == 2
+    with pytest.raises(ValueError, match=r"p2 is in train \(.*train/images/p2_a.png\) and in val \(.*p2_b.png\)"):
+        coco_splits(tmp_path, group=rule, **files)
+
+
+def test_without_its_image_a_sample_is_the_same_and_of_the_file_the_header_alone_is_read(tmp_path: Path) -> None:
+    crowd = annotation(2, runs(CORNER, compress=True), iscrowd=1)
+    samples = samples_of(tmp_path, content(annotation(1, [SQUARE]), crowd))
+    sample, blank = samples[0], samples.without_image(0)
+    assert sample.image.any() and not blank.image.any() and blank.image.shape == sample.image.shape
+    assert torch.equal(blank.masks, sample.masks) and (blank.class_names, blank.name) == (
+        sample.class_names,
+        sample.name,
+    )
+    assert blank.ignored is not None and sample.ignored is not None and torch.equal(blank.ignored, sample.ignored)
+    [path] = samples.image_files
+    path.write_bytes(path.read_bytes()[:60])
+    assert torch.equal(samples.without_image(0).masks, sample.masks)
+    with pytest.raises(ValueError, match="cannot be decoded"):
+        samples[0]

@@ -168,6 +168,7 @@ def test_folders_called_train_and_val_are_the_parts(tmp_path: Path, monkeypatch:
     for part, stems in (("train", "ab"), ("val", "c")):
         for stem in stems:
             save_pair(tmp_path / part, stem)
+    save(tmp_path / "val" / "images" / "c.png", 255 - PICTURE)
     monkeypatch.setenv("SOME_FOLDER", str(tmp_path))
     splits = image_mask_splits("$SOME_FOLDER", split=GroupSplit())
     assert [sample.name for sample in splits.train] == ["a", "b"] and splits.val[0].name == "c"

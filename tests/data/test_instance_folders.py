@@ -80,6 +80,7 @@ def test_parts_are_folders_or_divided(tmp_path: Path) -> None:
         ["b", "d"], ["c"], ["a"],
     ]  # fmt: skip
     (tmp_path / "all").rename(tmp_path / "train")
-    save(tmp_path / "val", "e")
+    folder = save(tmp_path / "val", "e")
+    Image.fromarray(255 - PICTURE).save(folder / "images" / "e.png")
     splits = instance_folders_splits(tmp_path, split=GroupSplit())
     assert len(splits.train) == 4 and splits.val[0].name == "e" and splits.test is None

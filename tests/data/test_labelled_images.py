@@ -24,6 +24,10 @@ class Case:
         return self.name[0]
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        return ()
+
+    @property
     def label_path(self) -> Path:
         return Path(f"{self.name}.png")
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sam_ft.data.manifest import ManifestColumns, ManifestSamples, manifest_splits, read_manifest
+from sam_ft.data.instance_maps import InstanceMaps
+from sam_ft.data.manifest import ManifestColumns, manifest_splits, read_manifest
 from sam_ft.data.splits import DataSplits, GroupSplit
 
 PICTURE = np.random.default_rng(0).integers(20, 60, (6, 8, 3)).astype(np.uint8)
@@ -36,11 +37,21 @@ def names_of(splits: DataSplits) -> list[list[str]]:
 
 def test_label_maps_give_a_mask_per_value(folder: Path) -> None:
     rows = read_manifest(write(folder, "image,mask a.png,labels.png"), ManifestColumns())
-    [sample] = ManifestSamples(rows, class_name="cell")
+    [sample] = InstanceMaps(rows, class_name="cell")
     assert sample.masks.flatten(1).sum(dim=1).tolist() == [6, 1] and sample.class_names == ("cell", "cell")
     assert np.array_equal(sample.image.numpy(), PICTURE) and sample.name == "a"
-    assert len(ManifestSamples(rows, min_area_px=2)[0].masks) == 1
-    assert ManifestSamples(rows, stretch=True)[0].image.max() == 255
+    assert len(InstanceMaps(rows, min_area_px=2)[0].masks) == 1
+    assert InstanceMaps(rows, stretch=True)[0].image.max() == 255
+
+
+def test_without_its_image_a_row_is_the_same_and_of_the_file_the_header_alone_is_read(folder: Path) -> None:
+    rows = read_manifest(write(folder, "image,mask a.png,labels.png"), ManifestColumns())
+    samples = InstanceMaps(rows)
+    (folder / "a.png").write_bytes((folder / "a.png").read_bytes()[:60])
+    blank = samples.without_image(0)
+    assert blank.masks.flatten(1).sum(dim=1).tolist() == [6, 1] and blank.image.shape == (6, 8, 3)
+    with pytest.raises(ValueError, match=r"a.png, but it cannot be decoded"):
+        samples[0]
 
 
 def test_the_table_says_the_parts(folder: Path) -> None:
@@ -106,4 +117,4 @@ def test_a_label_map_of_another_size_is_named_with_its_image(folder: Path) -> No
     Image.fromarray(LABELS.T).save(folder / "labels.png")
     rows = read_manifest(write(folder, "image,mask a.png,labels.png"), ManifestColumns())
     with pytest.raises(ValueError, match=r"labels.png of the size of its image .*a.png"):
-        ManifestSamples(rows)[0]
+        InstanceMaps(rows)[0]

@@ -12,7 +12,6 @@ from PIL import Image
 from sam_ft.data.image_files import image_size, read_image, read_label_map
 from sam_ft.data.image_mask import ImageMaskFolder
 from sam_ft.data.pixels import PixelRule
-from sam_ft.transforms import percentile_range
 
 HERE = Path("image.tif")
 RANDOM = np.random.default_rng(0)
@@ -36,7 +35,7 @@ def test_all_sixteen_bits_of_colours_count(tmp_path: Path, suffix: str) -> None:
     path = save_deep(tmp_path / f"dim{suffix}", dim)
     assert image_size(path) == (40, 50)
     assert np.array_equal(read_image(path, PixelRule(range=[0, 255])), dim)
-    low, high = percentile_range(dim)
+    low, high = np.percentile(dim, (0.5, 99.5))
     expected = (np.clip((dim - low) / (high - low), 0, 1) * 255).round()
     assert np.abs(read_image(path).astype(int) - expected).max() <= 1
 
@@ -86,6 +85,16 @@ def test_a_range_for_all_images_keeps_their_brightness_apart() -> None:
     dark, light = (rule.picture(np.full((3, 4), value, dtype=np.uint16), path=HERE) for value in (1124, 3172))
     assert (dark == 64).all() and (light == 191).all() and dark.shape == (3, 4, 3)
     assert (rule.picture(np.full((3, 4), 60000, dtype=np.uint16), path=HERE) == 255).all()
+
+
+def test_the_range_of_a_deep_image_does_not_hang_on_its_corners() -> None:
+    pixels = np.linspace(0, 60000, 10_000).reshape(100, 100).astype(np.uint16)
+    pixels[:60] = 0  # six tenths are dark, as in fluorescence
+    rule = PixelRule()
+    expected = ((0.0, float(np.percentile(pixels, 99.5))),)
+    assert rule.limits([pixels], path=HERE) == expected
+    pixels[[0, 0, -1], [0, -1, 0]] = 900, 901, 902
+    assert rule.limits([pixels], path=HERE) == (pytest.approx(expected[0], rel=1e-3),)
 
 
 def test_percentiles_bring_a_weak_channel_to_the_brightness_of_a_strong_one() -> None:

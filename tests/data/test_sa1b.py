@@ -89,5 +89,6 @@ def test_parts_are_folders_or_divided(tmp_path: Path) -> None:
     assert splits.val[0].name == "c" and len(splits.train) == 3
     (tmp_path / "all").rename(tmp_path / "train")
     save(tmp_path / "val", "e", described())
+    Image.fromarray(255 - PICTURE).save(tmp_path / "val" / "e.png")
     splits = sa1b_splits(tmp_path, split=GroupSplit())
     assert len(splits.train) == 4 and splits.val[0].name == "e" and splits.test is None

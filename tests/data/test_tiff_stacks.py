@@ -93,7 +93,6 @@ def test_pages_in_colour_are_read(tmp_path: Path) -> None:
 
 def test_one_brightness_means_the_same_in_all_pages_of_a_stack(tmp_path: Path) -> None:
     pages = np.stack([np.full((20, 24), level, dtype=np.uint16) for level in (0, 1000, 2000, 4000)])
-    pages[0, 0, 0], pages[0, 0, -1], pages[-1, -1, 0], pages[-1, -1, -1] = range(1, 5)  # no corner is the background
     save(tmp_path, "a", pages)
     levels = [int(sample.image[10, 10, 0]) for sample in stacks(tmp_path)]
     assert levels == [64, 255]

@@ -22,6 +22,11 @@ class NpzImage:
     label_path: Path  # the archive
     pixel_mm: tuple[float, float] | None = None
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The archive."""
+        return (self.label_path,)
+
     def read_image(self) -> np.ndarray:
         """(H, W, 3) uint8; raises as `as_picture` and `read_npz`."""
         return as_picture(read_npz(self.label_path, "imgs"), path=self.label_path)
@@ -40,6 +45,11 @@ class NpyImage:
     image_path: Path
     label_path: Path
     pixel_mm: tuple[float, float] | None = None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The image."""
+        return (self.image_path,)
 
     def read_image(self) -> np.ndarray:
         """(H, W, 3) uint8; raises as `as_picture` and `read_npy`."""

@@ -21,8 +21,9 @@ from sam_ft.data.medsam.volumes import open_archive_image, open_archive_label
 from sam_ft.data.nifti.cases import CaseFiles, LabelledVolume, VolumeFile, open_case
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import volume_splits
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.view import View, share_of_images, volume_slices
-from sam_ft.data.splits import DataSplits, GroupSplit, SampleDataset, SlabSplit
+from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 
 _SLICE_NUMBER = re.compile(r"-\d{3,}$")
 """What MedSAM adds to the name of a volume for each slice of it that becomes a `.npy` file."""
@@ -51,8 +52,8 @@ def medsam_splits(
         root: The folder; `~` and environment variables are expanded.
         split: How archives or files are divided where no folders do.
         group: What stays together: that for which the first parentheses of this regular expression match the same text
-            in the path. None: an archive; of `.npy` files those whose names differ in the slice's number alone, which
-            MedSAM writes at the end (`CT_Abd_0001-012.npy`).
+            in the path; folders that are the parts must not share it. None: an archive; of `.npy` files those whose
+            names differ in the slice's number alone, which MedSAM writes at the end (`CT_Abd_0001-012.npy`).
         objects: What counts as an object.
         axis: Along which volumes are cut.
         **view: How they are cut and shown; without a window, images of 8 bits are shown as they are stored. Of
@@ -68,14 +69,14 @@ def medsam_splits(
     names, rule = label_names_in(folder), objects or ObjectRule()
     seed = getattr(split, "seed", 0)
 
-    def read(part: Path) -> SampleDataset:
+    def read(part: Path) -> VolumeSlices | LabelledImages:
         volumes, images, shown = cases_in(part, group=group, axis=axis, view=view)
         if volumes:
             return volume_slices(volumes, objects=rule, names=names, seed=seed, **shown)
         dataset = LabelledImages(images, objects=rule, names=names, suited_augmentation=_AUGMENTATION)
         return dataset.with_empty(share_of_images(view, axis=axis), seed=seed)
 
-    if parts := parts_in_folders(folder, read):
+    if parts := parts_in_folders(folder, read, files=_files, group=group):
         return parts
     volumes, images, shown = cases_in(folder, group=group, axis=axis, view=view)
     if volumes:
@@ -107,6 +108,13 @@ def cases_in(
     if view.get("window") is None and all(archive.imgs.dtype == np.uint8 for archive in archives):
         view = {**view, "window": _AS_STORED}
     return _volumes(archives, axis=axis), [], view
+
+
+def _files(samples: VolumeSlices | LabelledImages) -> tuple[Path, ...]:
+    """Those that the images are read from."""
+    if isinstance(samples, LabelledImages):
+        return samples.image_files
+    return tuple(image.path for volume in samples.volumes for image in volume.images)
 
 
 def _volumes(archives: Sequence[Archive], *, axis: str) -> list[LabelledVolume]:

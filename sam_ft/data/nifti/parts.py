@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Unpack
 
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.label_names import LabelNames, label_names_in
+from sam_ft.data.leaks import refuse_shared_groups
 from sam_ft.data.nifti.cases import LabelledVolume, open_cases
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.pairing import folder_of
@@ -74,8 +75,8 @@ def volume_splits(
         **view: How volumes are cut and shown.
 
     Raises:
-        ValueError: As `volume_slices` and the splits do, a part without slices, one image in two parts, a `group` with
-            slabs, or neighbours that reach from one slab into another.
+        ValueError: As `volume_slices` and the splits do, a part without slices, one image in two parts, a group of
+            `test` in `volumes` too, a `group` with slabs, or neighbours that reach from one slab into another.
     """
     seed = getattr(split, "seed", 0)
     dataset = volume_slices(volumes, objects=objects, names=names, seed=seed, **view)
@@ -83,8 +84,13 @@ def volume_splits(
     if not test:
         return parts
     held_out = volume_slices(test, objects=objects, names=names, seed=seed, **view)
+    refuse_shared_groups({"train": _groups(volumes, group), "test": _groups(test, group)})
     refuse_twins([*((volume, "train") for volume in volumes), *((volume, "test") for volume in test)])
     return replace(parts, test=held_out)
+
+
+def _groups(volumes: Sequence[LabelledVolume], rule: str | None) -> Iterator[tuple[str, Path]]:
+    return ((volume.group_by(rule), volume.images[0].path) for volume in volumes)
 
 
 def _divided(dataset: VolumeSlices, split: GroupRule | SlabSplit, *, group: str | None, reach: int) -> DataSplits:

@@ -24,6 +24,8 @@ from sam_ft.data.nnunet.images import NnunetImage
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
 
 _logger = logging.getLogger(__name__)
+_TEST = "imagesTs/"
+"""Before the names of test cases, which may be numbered as the training cases are."""
 
 Split = GroupSplit | FoldSplit | SlabSplit | NnunetFold
 
@@ -48,7 +50,7 @@ def nnunet_splits(
         split: How the cases of `imagesTr` are divided; a group is a case. `NnunetFold`: as nnU-Net did.
         channels: One channel, or three for red, green and blue, by name or number; None: all, if one or three.
         group: Which cases stay together: those for which the first parentheses of this regular expression match the
-            same text in the first image's path. None: each is its own.
+            same text in the first image's path; test cases must not belong to one of them. None: each is its own.
         objects: What counts as an object; its classes are those of `dataset.json` where it names none.
         axis: Along which volumes are cut.
         **view: How they are cut and shown; of images only `empty` is used, the others and an axis must not be given.
@@ -67,13 +69,14 @@ def nnunet_splits(
     split = without_test(split, folder / "labelsTs") if test else split
     rule = objects or ObjectRule()
     if description.is_of_volumes:
-        volumes, held_out = (open_nifti_cases(case_files(cases, chosen), plane=axis) for cases in (training, test))
+        volumes = open_nifti_cases(case_files(training, chosen), plane=axis)
+        held_out = open_nifti_cases(case_files(test, chosen, prefix=_TEST), plane=axis)
         return volume_splits(
             volumes, held_out, split=split, group=group, objects=rule, names=description.labels, **view
         )
     return image_splits(
         [_as_image(case, chosen, group) for case in training],
-        [_as_image(case, chosen, group) for case in test],
+        [_as_image(case, chosen, group, prefix=_TEST) for case in test],
         objects=rule, names=description.labels, split=groups_of_images(split), empty=share_of_images(view, axis=axis),
     )  # fmt: skip
 
@@ -95,12 +98,12 @@ def without_test(split: Split, labels: Path) -> Split:
     return replace(split, test=0.0)
 
 
-def case_files(cases: Sequence[NnunetCase], channels: Sequence[int]) -> list[CaseFiles]:
-    """The chosen channels of cases of volumes, with their labels."""
+def case_files(cases: Sequence[NnunetCase], channels: Sequence[int], *, prefix: str = "") -> list[CaseFiles]:
+    """The chosen channels of cases of volumes, with their labels; each is a group of its name with the prefix."""
     return [
         CaseFiles(
             name=case.name,
-            group=case.name,
+            group=prefix + case.name,
             images=tuple(VolumeFile(case.images[number]) for number in channels),
             label=case.label,
         )
@@ -108,10 +111,10 @@ def case_files(cases: Sequence[NnunetCase], channels: Sequence[int]) -> list[Cas
     ]
 
 
-def _as_image(case: NnunetCase, channels: tuple[int, ...], group: str | None) -> NnunetImage:
+def _as_image(case: NnunetCase, channels: tuple[int, ...], group: str | None, *, prefix: str = "") -> NnunetImage:
     return NnunetImage(
         name=case.name,
-        group=case.name if group is None else group_in(case.images[0], group),
+        group=prefix + case.name if group is None else group_in(case.images[0], group),
         files=case.images,
         label_path=case.label,
         channels=channels,

@@ -11,7 +11,8 @@ import numpy as np
 from PIL import Image
 
 from sam_ft.data.coco import CocoSamples
-from sam_ft.data.manifest import ManifestColumns, ManifestSamples, read_manifest
+from sam_ft.data.instance_maps import InstanceMaps
+from sam_ft.data.manifest import ManifestColumns, read_manifest
 from sam_ft.data.sa1b import Sa1bSamples
 from sam_ft.data.semantic_maps import read_class_values
 from tests.data.hostile.case import Case, broken, make_pipe
@@ -40,7 +41,7 @@ def read_sa1b(path: Path) -> object:
 
 def read_table(path: Path) -> object:
     save_image(path.parent / "a.png")
-    return list(ManifestSamples(read_manifest(path, ManifestColumns())))
+    return list(InstanceMaps(read_manifest(path, ManifestColumns())))
 
 
 def text_cases() -> Iterator[Case]:

@@ -149,9 +149,9 @@ def test_label_values_may_have_names(tmp_path: Path) -> None:
 
 
 def test_folders_may_be_the_parts(tmp_path: Path) -> None:
-    for part in ("train", "val", "test"):
+    for seed, part in enumerate(("train", "val", "test")):
         (tmp_path / part).mkdir()
-        np.savez(tmp_path / part / "a.npz", **volume())
+        np.savez(tmp_path / part / "a.npz", **volume(seed))
     splits = medsam_splits(tmp_path, split=GroupSplit(), empty=1.0)
     assert splits.test is not None and len(splits.train) == len(splits.val) == len(splits.test) == 4
 

@@ -87,6 +87,14 @@ def test_a_test_image_that_is_a_training_image_too_is_refused(nifti: Any) -> Non
         nnunet_splits(root, split=SPLIT, channels="T2")
 
 
+def test_a_patient_in_training_and_test_volumes_is_refused(nifti: Any) -> None:
+    root = write_volumes(nifti)
+    write_volume(nifti, root.name, "prostate_16", seed=7, part="Ts")
+    assert nnunet_splits(root, split=SPLIT, channels="T2").test is not None  # test cases may have numbers of their own
+    with pytest.raises(ValueError, match=r"16 is in train \(.*imagesTr/.*\) and in test \(.*imagesTs/prostate_16_0000"):
+        nnunet_splits(root, split=GroupSplit(val=["02"], test=0), channels="T2", group="prostate_([0-9]+)_")
+
+
 def test_folds_are_those_of_the_file(nifti: Any) -> None:
     root = write_volumes(nifti)
     path = nifti.folder / "splits_final.json"
@@ -241,10 +249,28 @@ def test_images_without_object_are_added_by_share(tmp_path: Path) -> None:
 
 def test_test_images_are_the_test_part(tmp_path: Path) -> None:
     root = write_images(tmp_path, names={"0": "grey"}, colour=False)
-    for part in ("images", "labels"):
-        shutil.copytree(root / f"{part}Tr", root / f"{part}Ts")
+    copy_to_test(root)
     splits = nnunet_splits(root, split=GroupSplit(val=["b_1"], test=0.2), objects=SMALL)
     assert splits.test is not None and len(splits.test) == 3 and len(splits.train) == 2
+
+
+def copy_to_test(root: Path) -> None:
+    """Other test cases of the same names."""
+    shutil.copytree(root / "labelsTr", root / "labelsTs")
+    (root / "imagesTs").mkdir()
+    for path in (root / "imagesTr").iterdir():
+        Image.fromarray(255 - np.array(Image.open(path))).save(root / "imagesTs" / path.name)
+
+
+def test_a_patient_in_training_and_test_images_is_refused(tmp_path: Path) -> None:
+    root = write_images(tmp_path, names={"0": "grey"}, colour=False)
+    copy_to_test(root)
+    with pytest.raises(ValueError, match=r"a is in train \(.*labelsTr/a_1.png\) and in test \(.*labelsTs/a_1.png\)"):
+        nnunet_splits(root, objects=SMALL, **BY_GROUP)  # type: ignore[arg-type]
+    shutil.copy(root / "imagesTr" / "b_1_0000.png", root / "imagesTs" / "c_1_0000.png")
+    shutil.copy(root / "labelsTr" / "b_1.png", root / "labelsTs" / "c_1.png")
+    with pytest.raises(ValueError, match=r"b_1_0000.png \(train\) and .*imagesTs/c_1_0000.png \(test\)"):
+        nnunet_splits(root, split=GroupSplit(val=["b_1"], test=0), objects=SMALL)
 
 
 @pytest.mark.parametrize("setting", [{"axis": "coronal"}, {"window": "lung"}, {"neighbours": 1}, {"slices": (0, 1)}])
