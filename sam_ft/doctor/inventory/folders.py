@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 from sam_ft.data.folders import expanded, listed
+from sam_ft.data.groups import group_in
 from sam_ft.data.semantic_maps import ClassValues, read_class_values
 from sam_ft.data.splits import Part
 from sam_ft.doctor.cases import Case, Inventory, Meaning
@@ -43,14 +44,21 @@ def _cases(arguments: dict[str, Any]) -> tuple[list[Case], list[Finding]]:
     """The cases, and what is wrong with their listing.
 
     Raises:
-        ValueError: Neither layout is found, or a folder is missing or empty.
+        ValueError: Neither layout is found, a folder is missing or empty, or `group_in` raises.
     """
     root, images, labels = expanded(arguments["root"]), arguments["images"], arguments["labels"]
+    rule = arguments.get("group")
     if (root / "train").is_dir() and (root / "val").is_dir():
         parts: list[Part] = [part for part in get_args(Part) if (root / part).is_dir()]
         found = {part: pairs_in(root / part / images, root / part / labels) for part in parts}
         cases = [
-            Case(name=image.stem, part=part, group=f"{part}/{image.stem}", image=image, label=label)
+            Case(
+                name=image.stem,
+                part=part,
+                group=group_in(image, rule) if rule else f"{part}/{image.stem}",
+                image=image,
+                label=label,
+            )
             for part, pairs in found.items()
             for image, label in pairs.pairs
         ]
@@ -61,10 +69,11 @@ def _cases(arguments: dict[str, Any]) -> tuple[list[Case], list[Finding]]:
             f"inside, but got {listed(root)}."
         )
     pairs = pairs_in(root / images, root / labels)
-    parts_of, findings = assigned([image.stem for image, _ in pairs.pairs], arguments["split"])
+    groups = [group_in(image, rule) if rule else image.stem for image, _ in pairs.pairs]
+    parts_of, findings = assigned(groups, arguments["split"])
     cases = [
-        Case(name=image.stem, part=parts_of.get(image.stem), group=image.stem, image=image, label=label)
-        for image, label in pairs.pairs
+        Case(name=image.stem, part=parts_of.get(group), group=group, image=image, label=label)
+        for (image, label), group in zip(pairs.pairs, groups, strict=True)
     ]
     return cases, [*findings_of([pairs]), *findings]
 
