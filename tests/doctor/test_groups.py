@@ -20,7 +20,9 @@ def test_images_of_a_group_are_in_one_part_as_in_training(tmp_path: Path) -> Non
             for kind, pixels in (("images", image), ("labels", labels)):
                 (tmp_path / kind).mkdir(exist_ok=True)
                 Image.fromarray(pixels).save(tmp_path / kind / f"p{patient}_{scan}.png")
-    build = partial(image_mask_splits, root=tmp_path, split=GroupSplit(val=0.2, test=0.2), group="(p[0-9])_")
+    arguments = {"images": "images", "labels": "labels", "min_area_px": 1, "class_name": "cell", "stretch": False}
+    split = GroupSplit(val=0.2, test=0.2)
+    build = partial(image_mask_splits, root=tmp_path, split=split, group="(p[0-9])_", **arguments)
     told = {case.name: case.part for case in inventory_of(build).cases}
     splits = build()
     parts = {"train": splits.train, "val": splits.val, "test": splits.test}
