@@ -22,7 +22,7 @@ def mask_ious(masks: Tensor, targets: Tensor) -> Tensor:
         targets: `(N, H, W)` bool.
 
     Returns:
-        `(K, N)` float32; 0 where both are empty.
+        `(K, N)` float64, so that 7 pixels of 10 reach a threshold of 0.7; 0 where both are empty.
 
     Raises:
         ValueError: either is not bool, or the sizes differ.
@@ -33,8 +33,8 @@ def mask_ious(masks: Tensor, targets: Tensor) -> Tensor:
             f"{masks.dtype} and {tuple(targets.shape)} of {targets.dtype}."
         )
     first, second = masks.flatten(1).float(), targets.flatten(1).float()
-    shared = first @ second.T  # (K, N)
-    union = first.sum(dim=1)[:, None] + second.sum(dim=1) - shared
+    shared = (first @ second.T).double()  # (K, N), exact up to 2^24 pixels
+    union = first.sum(dim=1, dtype=torch.float64)[:, None] + second.sum(dim=1, dtype=torch.float64) - shared
     return shared / union.clamp(min=1)
 
 

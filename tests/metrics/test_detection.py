@@ -24,9 +24,17 @@ def test_every_mask_is_compared_with_every_object() -> None:
     ious = mask_ious(masks, targets)
     expected = iou(masks[:, None], targets[None])
     expected[0, 1] = 0  # nothing and nothing is no match
-    torch.testing.assert_close(ious, expected)
+    torch.testing.assert_close(ious, expected.double(), atol=1e-6, rtol=1e-6)
     assert mask_ious(masks[:0], targets).shape == (0, 3)
     assert mask_ious(masks, targets[:0]).shape == (5, 0)
+
+
+@pytest.mark.parametrize("shared, at_thresholds", [(13, 0.4), (14, 0.5), (18, 0.9), (19, 1.0)])
+def test_an_iou_of_exactly_a_threshold_reaches_it(shared: int, at_thresholds: float) -> None:
+    target = torch.ones(1, 4, 5, dtype=torch.bool)
+    mask = (torch.arange(20) < shared).view(1, 4, 5)
+    hits = greedy_matches(overlapping_pairs(mask_ious(mask, target)))
+    assert detection_accuracy(hits, num_masks=1, num_objects=1) == pytest.approx(at_thresholds)
 
 
 def test_masks_that_are_not_bool_or_of_other_sizes_are_refused() -> None:
