@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from sam_ft.checkpoints import load_model
-from sam_ft.data import image_mask
+from sam_ft.data import instance_maps
 from sam_ft.data.image_files import read_image
 from sam_ft.lightning.module import SamModule
 
@@ -111,7 +111,7 @@ def test_a_decoder_trains_from_cached_embeddings(
         read.append(path)
         return read_image(path, *settings)
 
-    monkeypatch.setattr(image_mask, "read_image", watched)
+    monkeypatch.setattr(instance_maps, "read_image", watched)
     settings = [each for each in synthetic if not each.startswith("data")]
     given = ["fit", "data=image_mask", f"data.root={image_folder}", *settings, "embedding_cache.folder=rows"]
     refused = one_line(sam_ft(*given, "output=run"))
