@@ -65,9 +65,8 @@ class AskedObjects:
         masks = self._at_source(low_res_logits)
         predicted_iou = answer.iou_predictions[row, :num_objects, 0].float().cpu()  # (n,)
         classes = _class_names(answer, row, num_objects=num_objects)
-        asked = self.labels[:, -1] != ABSENT if self.low_res_logits is not None else None  # (n,)
-        if self.low_res_logits is not None and asked is not None and not asked.all():
-            is_new = asked[:, None, None]
+        if self.low_res_logits is not None and not (asked := self.labels[:, -1] != ABSENT).all():
+            is_new = asked[:, None, None]  # (n, 1, 1)
             masks = torch.where(is_new, masks, self.masks)
             low_res_logits = torch.where(is_new.to(low_res_logits.device), low_res_logits, self.low_res_logits)
             predicted_iou = torch.where(asked, predicted_iou, self.predicted_iou)

@@ -102,13 +102,19 @@ def test_a_file_is_read_once_more_only_for_another_kind_of_checksum(
     assert read == [path] * times
 
 
+def replaced_by_an_error(file: Path) -> bytes:
+    """What a busy server sends in the place of a file; returns what should have come."""
+    right = file.read_bytes()
+    file.write_text('{"error": "busy"}')
+    return right
+
+
 def test_a_wrong_file_without_a_checksum_is_named_and_its_removal_is_enough(
     recipes: dict[str, Recipe], published: Published, publisher: Any, order: Order
 ) -> None:
     folder = published("livecell")
     file = folder / "livecell_coco_val.json"
-    right = file.read_bytes()
-    file.write_text('{"error": "busy"}')
+    right = replaced_by_an_error(file)
     site = publisher(folder)
     recipe = site.recipe(recipes["livecell"], folder)
     message = failure(recipe, order)
@@ -131,8 +137,7 @@ def test_parts_that_were_begun_from_a_wrong_download_are_made_anew(
 ) -> None:
     folder = published("livecell")
     file = folder / "livecell_coco_test.json"
-    right = file.read_bytes()
-    file.write_text('{"error": "busy"}')
+    right = replaced_by_an_error(file)
     recipe = publisher(folder).recipe(recipes["livecell"], folder)
     failure(recipe, order)
     (image,) = (order.output / "train" / "images").glob("*_train_0.tif")
