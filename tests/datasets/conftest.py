@@ -8,6 +8,7 @@ import json
 import logging
 import runpy
 import shlex
+import shutil
 import tarfile
 import threading
 import time
@@ -17,6 +18,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import nibabel
@@ -37,6 +39,13 @@ from tests.train.conftest import _as_before, sam_ft  # noqa: F401  (fixtures: th
 
 QUICK = Patience(timeout_s=5, retries=2, pause_s=0.001)
 RNG = np.random.default_rng(0)
+
+
+@pytest.fixture(autouse=True)
+def roomy_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What the real data sets need, whatever the disk of the machine that runs the tests has left."""
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=10**13))
+
 
 # Pictures and volumes
 

@@ -7,6 +7,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -203,8 +204,6 @@ def test_a_list_of_something_else_is_refused(recipes: dict[str, Recipe], tmp_pat
 def test_too_little_room_for_an_archive_is_said_before_it_is_fetched(
     recipes: dict[str, Recipe], published: Published, publisher: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from types import SimpleNamespace
-
     folder = published("sa1b")
     site = publisher(folder)
     monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=20_000_000_000))
