@@ -21,6 +21,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from sam_ft.checkpoints import load_model
 from sam_ft.checks import expect_bool
 from sam_ft.data.splits import DataSplits, SampleDataset
+from sam_ft.host_memory import keep_freed_memory
 from sam_ft.lightning.interrupting import TrainingInterrupted
 from sam_ft.lightning.mistakes import USER_ERRORS, explain, refuse_missing, whole_number
 from sam_ft.lightning.module import CONFIG_KEY
@@ -45,6 +46,7 @@ def run(task: Callable[[DictConfig], None], *, config_folder: Path, config_name:
     """Run a Hydra program; a mistake of the user becomes one line on stderr and exit code 2."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # else Hydra prints the error itself and exits with 1
     quiet_libraries()
+    keep_freed_memory()
 
     @functools.wraps(task)
     def checked(config: DictConfig) -> None:
