@@ -20,8 +20,8 @@ from sam_ft.checkpoints import (
 )
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.phantoms import Phantoms
-from sam_ft.evaluation.interactive import evaluate_clicks
-from sam_ft.evaluation.records import summarise
+from sam_ft.evaluation.asking.interactive import evaluate_clicks
+from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.models.sam.drawn_prompts import draw_prompts
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model, sam

@@ -12,11 +12,12 @@ import sys
 import textwrap
 from pathlib import Path
 
-from sam_ft.evaluation.comparing import ModelComparison, compare, pair
-from sam_ft.evaluation.comparing_page import comparing_page
-from sam_ft.evaluation.paired import Change
-from sam_ft.evaluation.records_file import read_records
-from sam_ft.evaluation.report import signed, write_page
+from sam_ft.evaluation.comparing.changes import Change
+from sam_ft.evaluation.comparing.page import comparing_page
+from sam_ft.evaluation.comparing.pairs import ModelComparison, compare, pair
+from sam_ft.evaluation.records.file import read_records
+from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import signed
 
 
 def parser() -> argparse.ArgumentParser:

@@ -24,26 +24,20 @@ from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
 from sam_ft.data.nifti.slices import NiftiSlices, VolumeSlices
 from sam_ft.data.splits import DataSplits
-from sam_ft.evaluation.measuring import Measurement, ShownCase, cases_to_show, measure, picture_row
-from sam_ft.evaluation.page import PROTOCOL, curves, versions
-from sam_ft.evaluation.records import write_summary
-from sam_ft.evaluation.report import (
-    Card,
-    Code,
-    Facts,
-    Gallery,
-    Page,
-    Picture,
-    Section,
-    class_table,
-    miou_table,
-    signed,
-    write_page,
-)
-from sam_ft.evaluation.volumes import segment_with_boxes
+from sam_ft.evaluation.measuring import Measurement, measure
+from sam_ft.evaluation.records.summaries import write_summary
+from sam_ft.evaluation.showing.cases import ShownCase, cases_to_show
+from sam_ft.evaluation.showing.miou_tables import class_table, miou_table
+from sam_ft.evaluation.showing.page import PROTOCOL, curves
+from sam_ft.evaluation.showing.picture_rows import picture_row
+from sam_ft.evaluation.volumes.answers import segment_with_boxes
 from sam_ft.lightning import FitResult, fit, program
 from sam_ft.lightning.mistakes import USER_ERRORS
 from sam_ft.lightning.tasks import recipe_of
+from sam_ft.pages.html import write_page
+from sam_ft.pages.page import Card, Code, Facts, Gallery, Page, Picture, Section
+from sam_ft.pages.tables import signed
+from sam_ft.pages.versions import versions
 from sam_ft.pictures import to_png
 
 _logger = logging.getLogger("sam_ft.demo")

@@ -30,12 +30,12 @@ from sam_ft.doctor.findings import Severity, refusal
 from sam_ft.doctor.inventory.listing import inventory_of
 from sam_ft.doctor.page import doctor_page
 from sam_ft.doctor.report import as_json, described, summary_lines, verdict
-from sam_ft.evaluation.report import write_page
 from sam_ft.files import write_json
 from sam_ft.lightning import program, tasks
 from sam_ft.lightning.memory.advice import memory_report
 from sam_ft.lightning.mistakes import whole_number
 from sam_ft.lightning.step_time import step_seconds
+from sam_ft.pages.html import write_page
 
 _logger = logging.getLogger("sam_ft.doctor")
 

@@ -18,12 +18,12 @@ from sam_ft.any_checkpoints import AnyModel, load_any_model
 from sam_ft.cli import find_configs
 from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation import thresholds
-from sam_ft.evaluation.journaled import Shard
-from sam_ft.evaluation.processes import measure_in_processes
+from sam_ft.evaluation.everything import thresholds
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import EvaluationProtocol, Request
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
+from sam_ft.evaluation.unfinished.journaled import Shard
+from sam_ft.evaluation.unfinished.processes import measure_in_processes
 from sam_ft.lightning import program
 from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number

@@ -15,13 +15,14 @@ from tqdm import tqdm
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.forgetting import Answers, Comparison, answers, write_comparisons
-from sam_ft.evaluation.forgetting_page import forgetting_page
-from sam_ft.evaluation.measuring import ShownCase, cases_to_show, spread_over
-from sam_ft.evaluation.report import signed, write_page
+from sam_ft.evaluation.comparing.forgetting import Answers, Comparison, answers, write_comparisons
+from sam_ft.evaluation.comparing.forgetting_page import forgetting_page
+from sam_ft.evaluation.showing.cases import ShownCase, cases_to_show, spread_over
 from sam_ft.lightning import program
 from sam_ft.lightning.mistakes import whole_number
 from sam_ft.models.sam.model import Sam
+from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import signed
 
 _logger = logging.getLogger("sam_ft.forgetting")
 

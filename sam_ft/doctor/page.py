@@ -19,8 +19,8 @@ from sam_ft.doctor.findings import Finding, Severity, counted
 from sam_ft.doctor.report import described, verdict
 from sam_ft.doctor.seen import View
 from sam_ft.doctor.sizing import SMALL_PX
-from sam_ft.evaluation.page import versions
-from sam_ft.evaluation.report import Block, Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, Table, Text
+from sam_ft.pages.page import Block, Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, Table, Text
+from sam_ft.pages.versions import versions
 from sam_ft.pictures import outlined, to_png
 
 _LISTED = 200

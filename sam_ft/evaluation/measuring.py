@@ -12,34 +12,25 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.asked_objects import Answer
-from sam_ft.evaluation.interactive import evaluate_interactively
-from sam_ft.evaluation.intervals import intervals
-from sam_ft.evaluation.number_of_clicks import clicks_needed, failures
-from sam_ft.evaluation.questions import Questions
-from sam_ft.evaluation.records import (
-    MaskRecord,
+from sam_ft.evaluation.asking.asked_objects import Answer
+from sam_ft.evaluation.asking.interactive import evaluate_interactively
+from sam_ft.evaluation.asking.questions import Questions
+from sam_ft.evaluation.asking.users import User
+from sam_ft.evaluation.records.file import NAMES, RecordsFormat, write_records
+from sam_ft.evaluation.records.intervals import intervals
+from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.evaluation.records.number_of_clicks import clicks_needed, failures
+from sam_ft.evaluation.records.summaries import (
     mean_over,
     summarise,
     summarise_by_class,
     summarise_by_set,
     write_summary,
 )
-from sam_ft.evaluation.records_file import NAMES, RecordsFormat, write_records
-from sam_ft.evaluation.report import Picture, PictureRow
-from sam_ft.evaluation.users import User
+from sam_ft.evaluation.showing.cases import ShownCase
 from sam_ft.metrics.bootstrap import Interval
 from sam_ft.metrics.calibration import Calibration, calibration
-from sam_ft.pictures import overlay, to_png, view_around
-from sam_ft.types import Batch, PromptableModel, Sample
-
-
-@dataclass(frozen=True)
-class ShownCase:
-    """An object that the pages show: one sample of a data set and one of its objects."""
-
-    sample: Sample
-    object_index: int
+from sam_ft.types import Batch, PromptableModel
 
 
 @dataclass(frozen=True)
@@ -171,60 +162,3 @@ def measure_interactively(
     batches = whole_batches(samples, image_size=model.image_size, batch_size=batch_size, num_workers=num_workers)
     records = evaluate_interactively(model, placed(batches), questions, user=user, on_batch=count, on_prediction=keep)
     return Measurement(records=records, answers=answers, places=places)
-
-
-def spread_evenly(count: int, length: int) -> list[int]:
-    """Indices into something of a length, as far from each other and from its ends as possible; at most all."""
-    count = min(count, length)
-    return [(2 * turn + 1) * length // (2 * count) for turn in range(count)]
-
-
-def spread_over(samples: SampleDataset, count: int) -> SampleDataset:
-    """At most `count` samples of a data set, spread evenly over it; read when they are needed."""
-    return torch.utils.data.Subset(samples, spread_evenly(count, len(samples)))  # type: ignore[arg-type]
-
-
-def cases_to_show(samples: SampleDataset, count: int) -> list[ShownCase]:
-    """Objects spread evenly over a data set, of changing classes and the largest of their class in their image."""
-    cases = []
-    for turn, index in enumerate(spread_evenly(count, len(samples))):
-        sample = samples[index]
-        names = sorted(set(sample.class_names))
-        if names:
-            name = names[turn % len(names)]
-            areas = [
-                int(mask.sum()) * (own == name) for mask, own in zip(sample.masks, sample.class_names, strict=True)
-            ]
-            cases.append(ShownCase(sample=sample, object_index=areas.index(max(areas))))
-    return cases
-
-
-def picture_row(
-    case: ShownCase, measurements: Mapping[str, Measurement], *, prompt: str, num_clicks: int
-) -> PictureRow:
-    """One object: the first prompt and the truth, then what each model answered after the given prompts."""
-    sample, index = case.sample, case.object_index
-    truth = sample.masks[index]
-    view = view_around(truth)
-    answers = {
-        name: measurement.answers[sample.name, index, prompt, num_clicks] for name, measurement in measurements.items()
-    }
-    asked = _in_words(prompt, num_clicks)
-    title = f"{sample.name}, {sample.class_names[index]}, {asked}"
-    pictures = [
-        Picture(to_png(overlay(sample.image, view=view)), alt=f"The image of {title}", caption="image"),
-        Picture(to_png(overlay(sample.image, truth=truth, view=view)), alt=f"The truth of {title}", caption="truth"),
-    ]
-    for name, (record, mask) in answers.items():
-        drawn = overlay(
-            sample.image, mask, truth=truth, points=record.points, labels=record.labels, box=record.box, view=view
-        )
-        pictures.append(Picture(to_png(drawn), alt=f"{name}: {title}", caption=name, value=f"IoU {record.iou:.3f}"))
-    return PictureRow(title=title, pictures=pictures)
-
-
-def _in_words(prompt: str, num_clicks: int) -> str:
-    clicks = f"{num_clicks} click{'s' * (num_clicks != 1)}"
-    if prompt == "click":
-        return f"after {clicks}"
-    return f"with a {prompt}" + (f" and {clicks}" if num_clicks else "")

@@ -16,10 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from sam_ft.data.collation import PreparedSample, PreparedSamples, collate
-from sam_ft.evaluation.asked_objects import Answer
-from sam_ft.evaluation.interactive import evaluate_clicks
-from sam_ft.evaluation.measuring import spread_evenly
-from sam_ft.evaluation.records import MaskRecord
+from sam_ft.evaluation.asking.asked_objects import Answer
+from sam_ft.evaluation.asking.interactive import evaluate_clicks
+from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.evaluation.showing.cases import spread_evenly
 from sam_ft.files import atomic_write
 from sam_ft.masks.areas import mask_areas
 from sam_ft.models.sam.model import Sam

@@ -16,7 +16,7 @@ from torchmetrics import MeanMetric
 
 from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.classes import class_indices
-from sam_ft.evaluation.interactive import evaluate_clicks
+from sam_ft.evaluation.asking.interactive import evaluate_clicks
 from sam_ft.lightning.calibration import ValidationCalibration
 from sam_ft.lightning.compiling import DecodeImages, Encode, compiled_decoder, compiled_encoder, expect_compiler
 from sam_ft.lightning.memory.settings import MemorySettings

@@ -14,7 +14,7 @@ from sam_ft.any_checkpoints import AnyModel
 from sam_ft.class_pictures import ClassCase, class_figure
 from sam_ft.data.class_maps import IGNORED, class_map, class_maps
 from sam_ft.data.collation import PreparedSample, collate
-from sam_ft.evaluation.semantic import SemanticMeasurement, measure_classes
+from sam_ft.evaluation.pixels.semantic import SemanticMeasurement, measure_classes
 from sam_ft.lightning.compiling import ClassifyPixels, compiled_classifier
 from sam_ft.lightning.memory.settings import MemorySettings
 from sam_ft.lightning.module import TaughtModule, inside_image

@@ -16,10 +16,10 @@ import torch
 
 from sam_ft.checkpoints import save_meta
 from sam_ft.data.collation import Prepare, collate
-from sam_ft.evaluation.interactive import evaluate_clicks, evaluate_interactively
-from sam_ft.evaluation.questions import Questions
-from sam_ft.evaluation.records import MaskRecord
-from sam_ft.evaluation.users import RecordedUser, SimulatedUser, User
+from sam_ft.evaluation.asking.interactive import evaluate_clicks, evaluate_interactively
+from sam_ft.evaluation.asking.questions import Questions
+from sam_ft.evaluation.asking.users import RecordedUser, SimulatedUser, User
+from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
 from sam_ft.types import Batch, Sample

@@ -12,16 +12,11 @@ import torch
 from PIL import Image
 
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.measuring import (
-    ShownCase,
-    cases_to_show,
-    measure,
-    measure_interactively,
-    picture_row,
-    spread_over,
-)
-from sam_ft.evaluation.questions import Questions
-from sam_ft.evaluation.records import mean_over
+from sam_ft.evaluation.asking.questions import Questions
+from sam_ft.evaluation.measuring import measure, measure_interactively
+from sam_ft.evaluation.records.summaries import mean_over
+from sam_ft.evaluation.showing.cases import ShownCase, cases_to_show, spread_over
+from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.types import Sample
 
 Model = Callable[..., Any]

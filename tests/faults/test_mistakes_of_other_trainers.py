@@ -26,8 +26,8 @@ from sam_ft.data.image_mask import ImageMaskFolder
 from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.interactive import evaluate_clicks
-from sam_ft.evaluation.records import summarise
+from sam_ft.evaluation.asking.interactive import evaluate_clicks
+from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fit
 from sam_ft.lightning.data_module import LoaderSettings
 from sam_ft.lightning.module import SamModule

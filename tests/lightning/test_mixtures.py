@@ -20,9 +20,9 @@ from sam_ft.data.phantoms import Phantoms
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.measuring import measure
-from sam_ft.evaluation.page import evaluation_page
-from sam_ft.evaluation.semantic import measure_classes
-from sam_ft.evaluation.semantic_page import semantic_page
+from sam_ft.evaluation.pixels.page import semantic_page
+from sam_ft.evaluation.pixels.semantic import measure_classes
+from sam_ft.evaluation.showing.page import evaluation_page
 from sam_ft.lightning import (
     EmbeddingCacheSettings,
     FitResult,

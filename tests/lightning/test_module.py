@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sam_ft.data.collation import Prepare, collate, whole_batches
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.interactive import evaluate_clicks
-from sam_ft.evaluation.records import summarise
+from sam_ft.evaluation.asking.interactive import evaluate_clicks
+from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.lightning.module import CONFIG_KEY, SamModule, inside_image
 from sam_ft.lightning.optim import OptimiserSettings
 from sam_ft.losses.recipes import sam_loss

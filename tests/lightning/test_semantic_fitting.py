@@ -18,7 +18,7 @@ from sam_ft.data.class_maps import class_map
 from sam_ft.data.collation import Prepare, collate, whole_batches
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.semantic import measure_classes
+from sam_ft.evaluation.pixels.semantic import measure_classes
 from sam_ft.lightning import FitResult, SemanticMonitoring, SemanticRecipe, fit_semantic
 from sam_ft.lightning.data_module import LoaderSettings, SamDataModule
 from sam_ft.lightning.optim import OptimiserSettings

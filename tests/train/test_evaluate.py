@@ -16,8 +16,8 @@ import torch
 
 from sam_ft.checkpoints import save_meta
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.records import MaskRecord
-from sam_ft.evaluation.records_file import read_records, write_records
+from sam_ft.evaluation.records.file import read_records, write_records
+from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.lightning import Monitoring, Recipe, fit
 from sam_ft.models.sam.variants import build_model
 from sam_ft.prompts.presets import sam_paper

@@ -1,4 +1,4 @@
-"""Masks of everything, matched to the truth; see `sam_ft.evaluation.automatic`."""
+"""Masks of everything, matched to the truth; see `sam_ft.evaluation.everything.automatic`."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from pathlib import Path
 from sam_ft.checks import quoted
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.json_files import read_json_object
-from sam_ft.evaluation.automatic import measure_automatic
-from sam_ft.evaluation.automatic_image import GeneratorSettings
-from sam_ft.evaluation.automatic_page import automatic_page
-from sam_ft.evaluation.measuring import spread_evenly
+from sam_ft.evaluation.everything.automatic import measure_automatic
+from sam_ft.evaluation.everything.automatic_image import GeneratorSettings
+from sam_ft.evaluation.everything.page import automatic_page
 from sam_ft.evaluation.protocols.request import Outcome, Request
-from sam_ft.evaluation.report import write_page
+from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.pages.html import write_page
 
 _logger = logging.getLogger("sam_ft.evaluate")
 

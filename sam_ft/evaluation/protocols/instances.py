@@ -1,4 +1,4 @@
-"""Objects that a model of pixels finds without prompts; see `sam_ft.evaluation.instances`."""
+"""Objects that a model of pixels finds without prompts; see `sam_ft.evaluation.pixels.instances`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sam_ft.data.boundaries import BoundarySamples
-from sam_ft.evaluation.instances import InstanceMeasurement, measure_instances
-from sam_ft.evaluation.measuring import spread_evenly
-from sam_ft.evaluation.page import versions
+from sam_ft.evaluation.pixels.instances import InstanceMeasurement, measure_instances
 from sam_ft.evaluation.protocols.request import Outcome, Request
-from sam_ft.evaluation.report import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, write_page
+from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.pages.html import write_page
+from sam_ft.pages.page import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section
+from sam_ft.pages.versions import versions
 from sam_ft.pictures import outlined
 from sam_ft.types import Sample
 

@@ -1,4 +1,4 @@
-"""Simulated clicks and boxes; see `sam_ft.evaluation.interactive`."""
+"""Simulated clicks and boxes; see `sam_ft.evaluation.asking.interactive`."""
 
 from __future__ import annotations
 
@@ -6,18 +6,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
-from sam_ft.evaluation.extremes import ask_extremes_again
-from sam_ft.evaluation.journal import Journals
-from sam_ft.evaluation.journaled import JournaledMeasurement, Shard
-from sam_ft.evaluation.measuring import Measurement, cases_to_show, picture_row
-from sam_ft.evaluation.page import MEASURED, evaluation_page
+from sam_ft.evaluation.asking.questions import Questions
+from sam_ft.evaluation.asking.users import FirstClick, RecordedUser, SimulatedUser, User
+from sam_ft.evaluation.measuring import Measurement
 from sam_ft.evaluation.protocols.request import Outcome, Request
-from sam_ft.evaluation.questions import Questions
-from sam_ft.evaluation.records_file import NAMES, RecordsFormat, read_records, records_path
-from sam_ft.evaluation.report import PictureRow, write_page
-from sam_ft.evaluation.summary_tables import summary_tables
-from sam_ft.evaluation.tables import write_tables
-from sam_ft.evaluation.users import FirstClick, RecordedUser, SimulatedUser, User
+from sam_ft.evaluation.records.file import NAMES, RecordsFormat, read_records, records_path
+from sam_ft.evaluation.showing.cases import cases_to_show
+from sam_ft.evaluation.showing.extremes import ask_extremes_again
+from sam_ft.evaluation.showing.page import MEASURED, evaluation_page
+from sam_ft.evaluation.showing.picture_rows import picture_row
+from sam_ft.evaluation.showing.summary_tables import summary_tables
+from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, Shard
+from sam_ft.pages.html import write_page
+from sam_ft.pages.page import PictureRow
+from sam_ft.pages.tables import write_tables
 
 _logger = logging.getLogger("sam_ft.evaluate")
 

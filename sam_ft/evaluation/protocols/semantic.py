@@ -1,4 +1,4 @@
-"""The class of each pixel, without prompts; see `sam_ft.evaluation.semantic`."""
+"""The class of each pixel, without prompts; see `sam_ft.evaluation.pixels.semantic`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
-from sam_ft.evaluation.measuring import spread_evenly
+from sam_ft.evaluation.pixels.page import semantic_page
+from sam_ft.evaluation.pixels.semantic import measure_classes
 from sam_ft.evaluation.protocols.request import Outcome, Request
-from sam_ft.evaluation.report import write_page
-from sam_ft.evaluation.semantic import measure_classes
-from sam_ft.evaluation.semantic_page import semantic_page
+from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.pages.html import write_page
 from sam_ft.types import Sample
 
 

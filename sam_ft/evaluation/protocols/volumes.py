@@ -1,4 +1,4 @@
-"""Whole volumes, segmented slice by slice; see `sam_ft.evaluation.volume_scores`."""
+"""Whole volumes, segmented slice by slice; see `sam_ft.evaluation.volumes.scores`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from sam_ft.checks import expect_bool, expect_number, expect_whole_number
 from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import write_label_volume
 from sam_ft.evaluation.protocols.request import Outcome, Request
-from sam_ft.evaluation.report import write_page
-from sam_ft.evaluation.volume_measuring import measure_volume, one_by_one
-from sam_ft.evaluation.volume_page import volume_page
-from sam_ft.evaluation.volume_scores import VolumeMeasurement
-from sam_ft.evaluation.volumes import BOX, VolumeAnswer, classified_volume, number_of, prompted_volume
+from sam_ft.evaluation.volumes.answers import BOX, VolumeAnswer, classified_volume, number_of, prompted_volume
+from sam_ft.evaluation.volumes.measuring import measure_volume, one_by_one
+from sam_ft.evaluation.volumes.page import volume_page
+from sam_ft.evaluation.volumes.scores import VolumeMeasurement
+from sam_ft.pages.html import write_page
 
 _logger = logging.getLogger("sam_ft.evaluate")
 

@@ -1,0 +1,44 @@
+"""NoC: how many clicks a mask of a given IoU takes (Sofiiuk et al., RITM, 2021).
+
+The IoU is looked at after every click up to the largest number that was asked for. A mask that never gets there counts
+with that number, and as a failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.evaluation.records.summaries import Figure
+
+PERCENTS = (85, 90)
+
+
+def clicks_needed(records: Sequence[MaskRecord]) -> dict[str, Figure]:
+    """`noc@85` and `noc@90`: the clicks that each mask took; empty where no more than one click was asked for."""
+    last = _last(records)
+    found = {f"noc@{percent}": Figure() for percent in PERCENTS} if last else {}
+    for record in last:
+        for percent in PERCENTS:
+            found[f"noc@{percent}"].add(record, _clicks_to(record, percent) or record.num_clicks)
+    return found
+
+
+def failures(records: Sequence[MaskRecord]) -> dict[str, float]:
+    """`nof@85` and `nof@90`: how many masks never got there."""
+    last = _last(records)
+    return {
+        f"nof@{percent}": sum(_clicks_to(record, percent) is None for record in last)
+        for percent in (PERCENTS if last else ())
+    }
+
+
+def _last(records: Sequence[MaskRecord]) -> list[MaskRecord]:
+    """The records of the last round of clicks; none if it was the first."""
+    clicked = [record for record in records if record.prompt == "click"]
+    most = max((record.num_clicks for record in clicked), default=0)
+    return [record for record in clicked if record.num_clicks == most] if most > 1 else []
+
+
+def _clicks_to(record: MaskRecord, percent: int) -> int | None:
+    return record.clicks_to_85 if percent == 85 else record.clicks_to_90

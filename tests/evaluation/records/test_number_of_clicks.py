@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from sam_ft.evaluation.records.intervals import intervals
+from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.evaluation.records.number_of_clicks import clicks_needed, failures
+from sam_ft.metrics.bootstrap import clustered_interval
+
+
+def record(image: str, *, rounds: int = 9, to_85: int | None = None, to_90: int | None = None) -> MaskRecord:
+    return MaskRecord(
+        image, 0, "object", 9, "click", rounds, 0.5, 0.5, oracle_iou=0.75, clicks_to_85=to_85, clicks_to_90=to_90
+    )
+
+
+RECORDS = [record("a", to_85=1, to_90=4), record("b", to_85=9), record("c")]
+
+
+def test_a_mask_that_never_gets_there_counts_with_the_most_clicks_and_as_a_failure() -> None:
+    means = {key: figure.mean for key, figure in clicks_needed(RECORDS).items()}
+    assert means == {"noc@85": pytest.approx((1 + 9 + 9) / 3), "noc@90": pytest.approx((4 + 9 + 9) / 3)}
+    assert failures(RECORDS) == {"nof@85": 1, "nof@90": 2}
+
+
+def test_only_the_last_round_counts() -> None:
+    earlier = [record(each.image, rounds=3) for each in RECORDS]
+    assert clicks_needed([*earlier, *RECORDS]) == clicks_needed(RECORDS)
+
+
+def test_one_click_or_none_needs_no_counting() -> None:
+    assert clicks_needed([record("a", rounds=1, to_85=1)]) == failures([record("a", rounds=1)]) == {}
+    assert clicks_needed([]) == failures([]) == {}
+
+
+def test_every_mean_has_the_interval_of_the_bootstrap_over_images() -> None:
+    many = [record(str(number), to_85=1 + number % 5) for number in range(12)]
+    found = intervals(many)
+    assert list(found) == ["miou@9", "miou@9_oracle", "noc@85", "noc@90"]
+    clicks = torch.tensor([1.0 + number % 5 for number in range(12)], dtype=torch.float64)
+    assert found["noc@85"] == clustered_interval(clicks, [str(number) for number in range(12)])
+    assert found["noc@85"].low < clicks.mean() < found["noc@85"].high
+    assert (found["miou@9"].low, found["miou@9"].high) == (0.5, 0.5)
+
+
+def test_a_few_images_have_no_interval() -> None:
+    assert intervals([record(str(number)) for number in range(9)]) == {}

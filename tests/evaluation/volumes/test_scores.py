@@ -1,0 +1,268 @@
+"""Volumes scored on models whose answers are known, and the rules of what counts."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import nibabel
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.nifti.parts import nifti_splits
+from sam_ft.data.nifti.slices import VolumeSlices
+from sam_ft.data.splits import GroupSplit, SlabSplit
+from sam_ft.evaluation.protocols.request import Request
+from sam_ft.evaluation.protocols.volumes import VolumesProtocol
+from sam_ft.evaluation.volumes.answers import BOX, classified_volume, prompted_volume
+from sam_ft.evaluation.volumes.measuring import measure_volume
+from sam_ft.evaluation.volumes.scores import VolumeMeasurement, VolumeScore, score_class, slice_dices, summarise_class
+from sam_ft.types import ImageEmbedding
+
+Model = Callable[..., Any]
+SPACING = (3.0, 0.5, 1.0)
+
+
+class ByGrey:
+    """The class of a pixel is its grey value, of an image in which labels 0, 1 and 2 are black, grey and white."""
+
+    image_size = 24
+    class_names = ()
+
+    def __init__(self, names: tuple[str, ...] = ("background", "label_1", "label_2")) -> None:
+        self.pixel_class_names = names
+
+    def encode_image(self, images: Tensor) -> ImageEmbedding:
+        return ImageEmbedding(features=images)
+
+    def classify_pixels(self, embedding: ImageEmbedding) -> Tensor:
+        grey = (embedding.features[:, 0] * 58.395 + 123.675) / 255  # (B, S, S) of 0 to 1
+        classes = (2 * grey).round().long().clamp(0, 2)
+        return torch.nn.functional.one_hot(classes, len(self.pixel_class_names)).permute(0, 3, 1, 2).float()
+
+
+def save(folder: Path, label: np.ndarray, *, image: np.ndarray | None = None) -> None:
+    """A case whose image shows its labels, or what is given; no two cases are the same."""
+    folder.mkdir(parents=True)
+    affine = np.diag([1.0, 1.0, 3.0, 1.0])
+    shown = (label if image is None else image).astype(np.int16)
+    shown[0, 0, 0] = -ord(folder.name)  # shown as black too
+    nibabel.save(nibabel.Nifti1Image(shown, affine), folder / "image.nii.gz")
+    nibabel.save(nibabel.Nifti1Image(label, affine), folder / "label.nii.gz")
+
+
+def blocks(*, first: int = 2, classes: tuple[int, ...] = (1, 2)) -> np.ndarray:
+    """A box of each class in slices 2 to 5 of 8."""
+    label = np.zeros((24, 20, 8), dtype=np.uint8)
+    for number in classes:
+        label[2 + 10 * (number - 1) : 10 + 10 * (number - 1), 4:12, first : first + 4] = number
+    return label
+
+
+def part(root: Path, *, split: Any = None, **rule: Any) -> VolumeSlices:
+    splits = nifti_splits(
+        str(root / "*" / "image.nii.gz"),
+        str(root / "*" / "label.nii.gz"),
+        split=split or GroupSplit(val=["b"], test=["c"]),
+        objects=ObjectRule(**rule),
+        window=(1.0, 2.0),  # labels 0, 1, 2 become 0, 127, 255
+    )
+    assert isinstance(splits.test, VolumeSlices)
+    return splits.test
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    for case in "abc":
+        save(tmp_path / "data" / case, blocks())
+    return tmp_path / "data"
+
+
+def request_of(model: Any, samples: Any, output: Path, **settings: Any) -> Request:
+    output.mkdir(exist_ok=True)
+    return Request(model, samples, output, title="a model", command="sam-ft evaluate", **settings)
+
+
+def promptable(box_model: Model, **settings: Any) -> Any:
+    model = box_model(image_size=24, **settings)
+    model.pixel_class_names = ()
+    return model
+
+
+def scored(predicted: Tensor, truth: Tensor) -> VolumeScore:
+    return score_class(predicted, truth, spacing_mm=SPACING, tolerance_mm=1.0, volume="v", class_name="c")
+
+
+def test_a_class_is_scored_over_voxels_and_over_slices() -> None:
+    truth, predicted = (torch.zeros(4, 6, 6, dtype=torch.bool) for _ in range(2))
+    truth[0, :2], truth[1, :2] = True, True
+    predicted[0, :2], predicted[2, 0] = True, True  # one slice right, one missed, one invented
+    found = scored(predicted, truth)
+    assert found.dice == pytest.approx(2 * 12 / (24 + 18))
+    assert found.slice_dice == pytest.approx(1 / 3) and found.num_slices == 3
+    assert [found.truth_ml, found.predicted_ml] == pytest.approx([24 * 1.5 / 1000, 18 * 1.5 / 1000])
+    assert found.difference_ml == pytest.approx(-0.009) and found.relative_difference == pytest.approx(-0.25)
+    assert found.absolute_relative_difference == pytest.approx(0.25)
+    dices = slice_dices(predicted, truth)
+    assert dices[:3] == [1, 0, 0] and math.isnan(dices[3])
+
+
+def test_an_absent_class_is_not_counted_and_a_missed_one_is_as_far_as_the_volume_is_long() -> None:
+    empty, some = torch.zeros(4, 6, 6, dtype=torch.bool), torch.ones(4, 6, 6, dtype=torch.bool)
+    absent, missed, invented, right = (
+        replace(scored(*pair), volume=name)
+        for name, pair in {"a": (empty, empty), "b": (empty, some), "c": (some, empty), "d": (some, some)}.items()
+    )
+    assert (absent.dice, absent.nsd, absent.hd95_mm, absent.slice_dice, absent.difference_ml) == (None,) * 5
+    diagonal = math.sqrt(12**2 + 3**2 + 6**2)
+    for one_sided in (missed, invented):
+        assert (one_sided.dice, one_sided.nsd, one_sided.slice_dice) == (0, 0, 0)
+        assert one_sided.hd95_mm == pytest.approx(diagonal)
+    assert invented.relative_difference is None and missed.relative_difference == -1
+    summary = summarise_class([absent, missed, invented, right])
+    assert summary["dice"] == pytest.approx(1 / 3) and summary["hd95_mm"] == pytest.approx(diagonal * 2 / 3)
+    assert summary["absolute_relative_difference"] == pytest.approx(1 / 2)
+    counts = [summary[f"num_{name}"] for name in ("volumes", "absent", "missed", "invented")]
+    assert counts == [3, 1, 1, 1]
+
+
+def test_intervals_are_given_from_ten_volumes_on() -> None:
+    truth = torch.zeros(2, 4, 4, dtype=torch.bool)
+    truth[:, :2] = True
+    scores = []
+    for number in range(10):
+        predicted = truth.clone()
+        predicted[0, 0, : number % 4] = False
+        scores.append(replace(scored(predicted, truth), volume=str(number)))
+    few = VolumeMeasurement(scores[:9], tolerance_mm=1.0, prompt="box", num_slices=18)
+    assert few.by_class["c"]["intervals"] is None and "fewer than 10 volumes (here 9" in few.without_intervals
+    many = VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=20)
+    low, high = many.by_class["c"]["intervals"]["dice"]
+    assert low < many.summary["dice"] < high <= 1
+    assert many.without_intervals == ""
+
+
+def test_a_model_that_fills_boxes_is_right_on_boxes(box_model: Model, root: Path, tmp_path: Path) -> None:
+    protocol = VolumesProtocol(save_volumes=True)
+    outcome = protocol(request_of(promptable(box_model), part(root), tmp_path / "out", pictures=2))
+    for name in ("dice", "nsd", "slice_dice"):
+        assert outcome.summary[name] == 1
+    assert outcome.summary["hd95_mm"] == outcome.summary["difference_ml"] == 0
+    assert (outcome.summary["num_volumes"], outcome.summary["num_slices"]) == (1, 4)
+    written = nibabel.load(tmp_path / "out" / "volumes" / "c.nii.gz")
+    assert np.array_equal(np.asarray(written.dataobj), blocks())
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["classes"]["label_2"]["num_volumes"] == 1 and summary["prompt"] == "box"
+    assert "fewer than 10 volumes (here 1" in summary["without_intervals"]
+    with (tmp_path / "out" / "volumes.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["volume"], row["class_name"], row["dice"]) for row in rows] == [
+        ("c", "label_1", "1.0"),
+        ("c", "label_2", "1.0"),
+    ]
+    assert float(rows[0]["truth_ml"]) == pytest.approx(8 * 8 * 4 * 3 / 1000)
+    page = (tmp_path / "out" / "index.html").read_text()
+    assert "with a box for every object" in page and "nothing can be found in others" in page
+    assert page.count("<img") == 3
+
+
+def test_wider_boxes_are_wrong_by_their_margin_in_mm(box_model: Model, root: Path, tmp_path: Path) -> None:
+    model = promptable(box_model, margin=1)
+    strict = VolumesProtocol(tolerance_mm=0.5)(request_of(model, part(root), tmp_path / "strict", pictures=0)).summary
+    lax = VolumesProtocol(tolerance_mm=1.5)(request_of(model, part(root), tmp_path / "lax", pictures=0)).summary
+    overlap = 2 * 64 / (64 + 100)
+    assert strict["dice"] == lax["dice"] == strict["slice_dice"] == pytest.approx(overlap)
+    assert strict["nsd"] < 0.8 < lax["nsd"]
+    assert 1 <= strict["hd95_mm"] <= math.sqrt(2)
+    assert strict["difference_ml"] == pytest.approx((100 - 64) * 4 * 3 / 1000)
+
+
+def test_clicks_are_asked_as_often_as_told(box_model: Model, root: Path, tmp_path: Path) -> None:
+    """The model draws 5 x 5 pixels about the first click, in the middle of a square of 8 x 8."""
+    protocol = VolumesProtocol(prompt="click", clicks=2)
+    summary = protocol(request_of(promptable(box_model), part(root), tmp_path / "out", pictures=0)).summary
+    assert summary["dice"] == pytest.approx(2 * 25 / (25 + 64))
+    assert json.loads((tmp_path / "out" / "summary.json").read_text())["prompt"] == "2 clicks"
+    answer = prompted_volume(promptable(box_model), part(root), num_clicks=2)
+    boxed = prompted_volume(promptable(box_model), part(root), num_clicks=BOX)
+    assert (answer.labels[3] == 1).sum() == 25 and (boxed.labels[3] == 1).sum() == 64
+
+
+def test_a_model_without_prompts_is_measured_on_slices_without_object_too(root: Path, tmp_path: Path) -> None:
+    """It invents an object in a slice that holds none, which no prompted model can."""
+    image = blocks()
+    image[2:10, 4:12, 7] = 1
+    for path in (root / "c").iterdir():
+        path.unlink()
+    (root / "c").rmdir()
+    save(root / "c", blocks(), image=image)
+    request = request_of(ByGrey(), part(root), tmp_path / "out", pictures=1)
+    outcome = VolumesProtocol(save_volumes=True)(request)
+    assert outcome.summary["num_slices"] == 8
+    summary = json.loads((tmp_path / "out" / "summary.json").read_text())
+    assert summary["prompt"] == "none"
+    first, second = summary["classes"]["label_1"], summary["classes"]["label_2"]
+    assert first["dice"] == pytest.approx(2 * 4 / (4 + 5)) and first["slice_dice"] == pytest.approx(4 / 5)
+    assert second["dice"] == second["nsd"] == 1
+    assert np.array_equal(np.asarray(nibabel.load(tmp_path / "out" / "volumes" / "c.nii.gz").dataobj), image)
+    assert "without prompts, those that hold no object too" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_slices_of_other_parts_are_not_measured(root: Path) -> None:
+    """The test slab has no object in its last slices, the others are not its own."""
+    split = SlabSplit(val=(0.0, 0.4), test=(0.5, 1.0), gap_mm=0)
+    slices = part(root, split=split)
+    one = slices.only(lambda entry: entry.volume == 0).with_empty(1.0)
+    assert [entry.index for entry in one.entries] == [4, 5, 6, 7]
+    found = measure_volume(one, classified_volume(ByGrey(), one), tolerance_mm=1.0)
+    assert [score.dice for score in found.scores] == [1, 1]
+    assert found.scores[0].truth_ml == pytest.approx(64 * 2 * 3 / 1000)
+
+
+def test_a_union_of_classes_is_scored_from_its_own_prompts_or_from_its_parts(box_model: Model, root: Path) -> None:
+    classes = {"one": 1, "two": 2, "both": [1, 2]}
+    slices = part(root, classes=classes)
+    prompted = measure_volume(slices, prompted_volume(promptable(box_model), slices), tolerance_mm=1.0)
+    dices = {score.class_name: score.dice for score in prompted.scores}
+    assert dices["one"] == dices["two"] == 1
+    assert dices["both"] == pytest.approx(2 * 128 / (128 + 18 * 8))  # one box around both
+    known = ByGrey(("background", "one", "two", "both"))
+    classified = measure_volume(slices, classified_volume(known, slices), tolerance_mm=1.0)
+    assert [score.dice for score in classified.scores] == [1, 1, 1]
+
+
+def test_voxels_whose_class_nobody_knows_belong_to_neither_side(box_model: Model, root: Path) -> None:
+    """The prediction covers them, and is right all the same."""
+    slices = part(root, classes={"one": 1}, ignored=[2])
+    wide = promptable(box_model, margin=4)
+    found = measure_volume(slices, prompted_volume(wide, slices), tolerance_mm=1.0)
+    unknown = slices[0].ignored
+    assert unknown is not None
+    answer = prompted_volume(wide, slices).labels[slices.entries[0].index] == 1
+    assert (answer & unknown.numpy()).any()
+    area = int((answer & ~unknown.numpy()).sum())
+    assert found.scores[0].dice == pytest.approx(2 * 64 / (64 + area))
+
+
+def test_what_cannot_be_measured_is_refused(box_model: Model, root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="slices of volumes for protocol=volumes"):
+        VolumesProtocol()(request_of(promptable(box_model), [], tmp_path / "out"))
+    unions = part(root, classes={"both": [1, 2]})
+    with pytest.raises(ValueError, match="unions alone"):
+        VolumesProtocol(save_volumes=True)(request_of(promptable(box_model), unions, tmp_path / "out"))
+    for settings, message in (
+        ({"prompt": "mask"}, "box, click"),
+        ({"clicks": 0}, "`protocol.clicks`"),
+        ({"tolerance_mm": -1}, "`protocol.tolerance_mm`"),
+        ({"save_volumes": 1}, "`protocol.save_volumes`"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            VolumesProtocol(**settings)
