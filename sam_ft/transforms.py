@@ -101,9 +101,13 @@ class Frame:
             )
         height, width = self.input_size
         resized = Image.fromarray(image.numpy(force=True)).resize((width, height), Image.Resampling.BILINEAR)
-        pixels = torch.from_numpy(np.array(resized)).permute(2, 0, 1).float()  # (3, h, w)
-        mean, std = (torch.tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
-        return self._pad((pixels - mean) / std)  # (3, S, S)
+        return self.normalised(torch.from_numpy(np.array(resized)).permute(2, 0, 1))  # (3, S, S)
+
+    def normalised(self, resized: Tensor) -> Tensor:
+        """(..., 3, h, w) RGB from 0 to 255 at `input_size` -> (..., 3, S, S) float32 as `image_to_frame` gives it."""
+        pixels = resized.float()
+        mean, std = (pixels.new_tensor(values).view(3, 1, 1) for values in (PIXEL_MEAN, PIXEL_STD))
+        return self._pad((pixels - mean) / std)  # (..., 3, S, S)
 
     def masks_to_frame(self, masks: Tensor) -> Tensor:
         """(N, H, W) bool -> (N, S, S) bool by the nearest pixel centre; False in the padding; N may be 0."""

@@ -48,6 +48,11 @@ class Prompts:
         if self.points is None and self.boxes is None and self.masks is None:
             raise ValueError("Expected at least one of `points`, `boxes` and `masks`, but got none.")
 
+    def to(self, device: torch.device | str) -> Prompts:
+        """The prompts on `device`."""
+        given = {name: value for name, value in vars(self).items() if value is not None}
+        return Prompts(**{name: tensor.to(device) for name, tensor in given.items()})
+
 
 @dataclass(frozen=True)
 class ImageEmbedding:
@@ -55,6 +60,12 @@ class ImageEmbedding:
 
     features: Tensor  # (B, C, h, w)
     high_resolution: tuple[Tensor, ...] = ()  # SAM 2; and HQ-SAM, the encoder's early features (B, C', h, w)
+
+    @classmethod
+    def joined(cls, parts: Sequence[ImageEmbedding]) -> ImageEmbedding:
+        """The embeddings of some images after those of others."""
+        others = zip(*(part.high_resolution for part in parts), strict=True)
+        return cls(torch.cat([part.features for part in parts]), tuple(torch.cat(each) for each in others))
 
     @property
     def nbytes(self) -> int:
@@ -97,6 +108,16 @@ class MaskPrediction:
             object_logits=together([part.object_logits for part in parts]),
             class_logits=together([part.class_logits for part in parts]),
             class_names=parts[0].class_names,
+        )
+
+    def to(self, dtype: torch.dtype) -> MaskPrediction:
+        """The same in another type."""
+        return replace(
+            self,
+            low_res_logits=self.low_res_logits.to(dtype),
+            iou_predictions=self.iou_predictions.to(dtype),
+            object_logits=None if self.object_logits is None else self.object_logits.to(dtype),
+            class_logits=None if self.class_logits is None else self.class_logits.to(dtype),
         )
 
     def most_confident(self) -> MaskPrediction:

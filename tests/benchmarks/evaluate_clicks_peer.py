@@ -2,32 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import torch
-from PIL import Image
+import torchvision_stand_in
 
-
-def stand_in_for_torchvision() -> None:
-    """What segment_anything imports from torchvision: two functions, and names that prediction never uses."""
-
-    def resize(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-        return picture.resize(size[::-1], Image.Resampling.BILINEAR)
-
-    functional = ModuleType("torchvision.transforms.functional")
-    functional.resize, functional.to_pil_image = resize, Image.fromarray
-    boxes = ModuleType("torchvision.ops.boxes")
-    boxes.batched_nms = boxes.box_area = None
-    for name in ("torchvision", "torchvision.transforms", "torchvision.ops"):
-        sys.modules[name] = ModuleType(name)
-    sys.modules[functional.__name__], sys.modules[boxes.__name__] = functional, boxes
-
-
-stand_in_for_torchvision()
+torchvision_stand_in.install()
 
 from segment_anything import SamPredictor, sam_model_registry  # noqa: E402
 

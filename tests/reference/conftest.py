@@ -119,6 +119,17 @@ def _hand_over_image(module: nn.Module, args: object, kwargs: dict[str, Tensor],
     given.copy_(returned.transpose(2, 3))
 
 
+@pytest.fixture(scope="session")
+def redrawn() -> Callable[[nn.Module], nn.Module]:
+    """The model itself, after all its weights were drawn anew."""
+
+    def draw(model: nn.Module) -> nn.Module:
+        redraw(model, torch.Generator().manual_seed(7))
+        return model
+
+    return draw
+
+
 @pytest.fixture(scope="package")
 def tiny_hq() -> Pair:
     return make_hq_pair("vit_tiny", TINY_SIZE)

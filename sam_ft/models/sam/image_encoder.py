@@ -39,7 +39,7 @@ class ImageEncoder(nn.Module):
             raise ValueError(
                 f"Expected `global_attention_blocks` between 0 and {depth - 1}, but got {global_attention_blocks}."
             )
-        self.image_size = image_size
+        self.image_size = self.img_size = image_size  # the second is segment_anything's name
         self.checkpoint_blocks = False  # for a gradient: keep only each block's input, and compute the block again
         grid_size = image_size // patch_size
         self.patch_embed = PatchEmbedding(patch_size, width)

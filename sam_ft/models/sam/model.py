@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from sam_ft.models.mask_decoder import MaskDecoder
@@ -11,7 +12,16 @@ from sam_ft.types import ImageEmbedding, MaskPrediction, Prompts
 
 
 class Sam(nn.Module):
-    """Segment Anything (Kirillov et al. 2023). Its state dict has the names of segment_anything's checkpoints."""
+    """Segment Anything (Kirillov et al. 2023). Its state dict has the names of segment_anything's checkpoints.
+
+    Attributes:
+        image_size: side of the frame in pixels.
+        mask_threshold: the logit above which a pixel belongs to a mask.
+        image_format: the order of an image's channels.
+    """
+
+    mask_threshold = 0.0
+    image_format = "RGB"
 
     def __init__(self, image_encoder: ImageEncoder, prompt_encoder: PromptEncoder, mask_decoder: MaskDecoder) -> None:
         super().__init__()
@@ -19,6 +29,11 @@ class Sam(nn.Module):
         self.prompt_encoder = prompt_encoder
         self.mask_decoder = mask_decoder
         self.image_size = image_encoder.image_size
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.image_encoder.pos_embed.device
 
     def encode_image(self, images: Tensor) -> ImageEmbedding:
         """(B, 3, S, S) normalised frames -> their embedding."""
