@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from sam_ft.checkpoints import load_model, save_meta
 from sam_ft.inference.execution import Execution
+from sam_ft.inference.mask_generator import SamAutomaticMaskGenerator
 from sam_ft.inference.predictor import SamPredictor
 from sam_ft.inference.ragged_prompts import ObjectPrompt
 from sam_ft.inference.registry import sam_model_registry
 from sam_ft.models.sam.variants import build_model
 
-__all__ = ["Execution", "ObjectPrompt", "SamPredictor", "build_model", "load_model", "sam_model_registry", "save_meta"]
+__all__ = [
+    "Execution",
+    "ObjectPrompt",
+    "SamAutomaticMaskGenerator",
+    "SamPredictor",
+    "build_model",
+    "load_model",
+    "sam_model_registry",
+    "save_meta",
+]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from typing import Protocol, cast
 
 import torch
@@ -130,6 +131,33 @@ class MaskPrediction:
             class_logits=(
                 None if self.class_logits is None else self.class_logits.take_along_dim(best[..., None], dim=2)
             ),
+        )
+
+
+@dataclass(frozen=True)
+class ConfidentMasks:
+    """Of M masks for each of N objects on one image, the K that the model trusts."""
+
+    iou_predictions: Tensor  # (N, M), of all
+    objects: Tensor  # (K,) int64: which object each is of, rising
+    outputs: Tensor  # (K,) int64: and which of its M masks
+    low_res_logits: Tensor  # (K, h, w)
+
+    @classmethod
+    def joined(cls, parts: Sequence[ConfidentMasks]) -> ConfidentMasks:
+        """The masks of some objects after those of others on the same image."""
+        firsts = [0, *accumulate(len(part.iou_predictions) for part in parts)]
+        return cls(
+            iou_predictions=torch.cat([part.iou_predictions for part in parts]),
+            objects=torch.cat([part.objects + first for part, first in zip(parts, firsts, strict=False)]),
+            outputs=torch.cat([part.outputs for part in parts]),
+            low_res_logits=torch.cat([part.low_res_logits for part in parts]),
+        )
+
+    def to(self, dtype: torch.dtype) -> ConfidentMasks:
+        """The same in another type."""
+        return replace(
+            self, iou_predictions=self.iou_predictions.to(dtype), low_res_logits=self.low_res_logits.to(dtype)
         )
 
 

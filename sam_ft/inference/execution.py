@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sam_ft.models.sam.model import Sam
-from sam_ft.types import ImageEmbedding, MaskPrediction, Prompts
+from sam_ft.types import ConfidentMasks, ImageEmbedding, MaskPrediction, Prompts
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,12 @@ class RunningModel:
         """Masks for N objects on each of B images; True: tokens 1 to 3, False: token 0, None: all four."""
         with self._precision():
             answer = self.model.decode(embedding, prompts, multimask_output=multimask_output)
+        return answer.to(torch.float32)
+
+    def decode_confident(self, embedding: ImageEmbedding, prompts: Prompts, *, least_iou: float) -> ConfidentMasks:
+        """Of three masks for each of N objects on one image those whose predicted IoU is above `least_iou`."""
+        with self._precision():
+            answer = self.model.decode_confident(embedding, prompts, least_iou=least_iou)
         return answer.to(torch.float32)
 
     def _precision(self) -> torch.autocast:

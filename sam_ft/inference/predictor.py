@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_ft.data.pixels import AS_IT_IS
 from sam_ft.inference.execution import Execution
+from sam_ft.inference.pictures_in import as_rgb
 from sam_ft.inference.ragged_prompts import ObjectPrompt, padded
 from sam_ft.inference.resize_longest_side import ResizeLongestSide
 from sam_ft.inference.saved_embedding import SavedEmbedding
@@ -20,7 +20,6 @@ from sam_ft.models.sam.model import Sam
 from sam_ft.transforms import Frame
 from sam_ft.types import ImageEmbedding, MaskPrediction, Prompts
 
-_IMAGE_FORMATS = ("RGB", "BGR")
 _IMAGES_AT_ONCE = 4
 
 
@@ -102,7 +101,7 @@ class SamPredictor:
         """
         if not len(images):
             raise ValueError("Expected at least one image, but got none.")
-        pictures = [_as_rgb(image, image_format) for image in images]
+        pictures = [as_rgb(image, image_format) for image in images]
         self.reset_image()
         sizes = tuple((picture.shape[0], picture.shape[1]) for picture in pictures)
         parts = []
@@ -297,11 +296,3 @@ class SamPredictor:
         if self._embedding is None:
             raise RuntimeError("Expected an image to ask about: call set_image(image) first.")
         return self._embedding
-
-
-def _as_rgb(image: np.ndarray, image_format: str) -> np.ndarray:
-    """(H, W, 3) uint8."""
-    if image_format not in _IMAGE_FORMATS:
-        raise ValueError(f"Expected `image_format` to be RGB or BGR, but got {image_format!r}.")
-    pixels = AS_IT_IS.picture(np.asarray(image), path=Path("`image`"))
-    return np.ascontiguousarray(pixels[..., ::-1]) if image_format == "BGR" else pixels

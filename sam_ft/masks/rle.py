@@ -100,7 +100,7 @@ def decode(run_lengths: RunLengths) -> np.ndarray:
     """(N, H, W) bool: the masks. Only the columns that an object touches are unrolled."""
     height, width = run_lengths.size
     masks = np.zeros((len(run_lengths), height, width), dtype=np.bool_)
-    runs = _foreground(run_lengths)
+    runs = foreground(run_lengths)
     filled = np.flatnonzero(np.diff(runs.splits))  # the masks that have a pixel
     if not len(filled):
         return masks
@@ -129,7 +129,7 @@ def boxes_xywh(run_lengths: RunLengths) -> np.ndarray:
     A single pixel's box is 1 wide and 1 high, as in COCO's `bbox` and unlike that of `boxes_of_masks`.
     """
     boxes = np.zeros((len(run_lengths), 4), dtype=np.int64)
-    runs = _foreground(run_lengths)
+    runs = foreground(run_lengths)
     filled = np.flatnonzero(np.diff(runs.splits))
     if len(filled):
         x0, y0, x1, y1 = _edges(runs, filled, run_lengths.size[0])
@@ -139,7 +139,7 @@ def boxes_xywh(run_lengths: RunLengths) -> np.ndarray:
 
 def union(run_lengths: RunLengths) -> RunLengths:
     """One mask: the pixels that any of the masks has; an empty one of no masks."""
-    runs = _foreground(run_lengths)
+    runs = foreground(run_lengths)
     places = np.concatenate([runs.starts, runs.ends])
     order = np.argsort(places, kind="stable")  # starts before ends: runs that touch are one
     covered = np.cumsum(np.where(order < len(runs.starts), 1, -1)) > 0
@@ -182,7 +182,7 @@ def _encode_chunk(stack: np.ndarray, buffer: np.ndarray) -> tuple[np.ndarray, np
 
 
 @dataclass(frozen=True)
-class _Foreground:
+class Foreground:
     """The object's runs that have a pixel: start and end of each, counted in its mask; splits as in `RunLengths`."""
 
     starts: np.ndarray
@@ -190,14 +190,14 @@ class _Foreground:
     splits: np.ndarray
 
 
-def _foreground(run_lengths: RunLengths) -> _Foreground:
+def foreground(run_lengths: RunLengths) -> Foreground:
     counts, (height, width) = run_lengths.counts, run_lengths.size
     lengths = np.diff(run_lengths.splits)
     before = np.repeat(np.arange(len(run_lengths)) * (height * width), lengths)
     inside = (_turns(run_lengths) % 2 == 1) & (counts > 0)
     ends = (np.cumsum(counts) - before)[inside]
     num_inside = np.add.reduceat(inside, run_lengths.splits[:-1], dtype=np.int64)
-    return _Foreground(ends - counts[inside], ends, splits_of(num_inside))
+    return Foreground(ends - counts[inside], ends, splits_of(num_inside))
 
 
 def _turns(run_lengths: RunLengths) -> np.ndarray:
@@ -206,7 +206,7 @@ def _turns(run_lengths: RunLengths) -> np.ndarray:
     return np.arange(len(run_lengths.counts)) - np.repeat(run_lengths.splits[:-1], lengths)
 
 
-def _edges(runs: _Foreground, filled: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _edges(runs: Foreground, filled: np.ndarray, height: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """First column and row, last column and row of each of the masks that have pixels."""
     left, right = runs.starts // height, (runs.ends - 1) // height
     spans = right > left  # from the foot of one column to the top of the next

@@ -17,7 +17,7 @@ from sam_ft.models.layers import HeadMLP, LayerNorm2d
 from sam_ft.models.prompt_encoder import PromptEmbedding
 from sam_ft.models.semantic_head import SemanticHead
 from sam_ft.models.two_way_transformer import SharedFeatures, TwoWayTransformer
-from sam_ft.types import MaskPrediction
+from sam_ft.types import ConfidentMasks, MaskPrediction
 
 NUM_MASK_TOKENS = 4
 """Token 0 answers unambiguous prompts with one mask, tokens 1 to 3 answer an ambiguous one with three."""
@@ -95,6 +95,31 @@ class MaskDecoder(nn.Module):
         portions = prompts.portions(objects_at_once(features))
         return MaskPrediction.joined([self._answer(shared, each, size, multimask_output) for each in portions])
 
+    def confident_masks(
+        self,
+        features: Tensor,
+        image_pe: Tensor,
+        prompts: PromptEmbedding,
+        *,
+        least_iou: float,
+        high_resolution: tuple[Tensor, ...] = (),
+    ) -> ConfidentMasks:
+        """Of the three masks of tokens 1 to 3 those with a predicted IoU above a threshold.
+
+        The IoU comes from the tokens alone; the image features of objects without such a mask are not upscaled.
+
+        Args:
+            features: (1, C, h, w), the embedding of one image.
+            image_pe: (C, h, w).
+            prompts: of N objects on it.
+            least_iou: what the predicted IoU has to exceed.
+            high_resolution: as in `forward`.
+        """
+        size = (features.shape[2], features.shape[3])
+        shared = self._look_at(features, image_pe)
+        portions = prompts.portions(objects_at_once(features))
+        return ConfidentMasks.joined([self._confident(shared, each, size, least_iou) for each in portions])
+
     def classify_pixels(self, features: Tensor, image_pe: Tensor, prompts: PromptEmbedding) -> Tensor:
         """A class for each pixel, by the semantic head's tokens instead of the mask tokens.
 
@@ -128,11 +153,26 @@ class MaskDecoder(nn.Module):
         output_tokens = torch.cat([self.iou_token.weight, self.mask_tokens.weight])  # (5, C)
         num_outputs = 2 if multimask_output is False else None  # the IoU token and mask token 0; or all
         tokens, image = self._attend(output_tokens, shared, prompts, num_outputs=num_outputs)
-        kernels = self._kernels(tokens, multimask_output)
-        at_once = max(1, objects_at_once(image[:, 0]) // 2)  # upscaled features are twice as many numbers
+        masks = self._masks(image, self._kernels(tokens, multimask_output), size)
+        return self._prediction(masks, tokens, multimask_output)
+
+    def _confident(
+        self, shared: SharedFeatures, prompts: PromptEmbedding, size: tuple[int, int], least_iou: float
+    ) -> ConfidentMasks:
+        """Masks for some objects on one image of `size` (h, w) cells."""
+        tokens, image = self._attend(torch.cat([self.iou_token.weight, self.mask_tokens.weight]), shared, prompts)
+        ious = self.iou_prediction_head(tokens[0, :, 0])[:, _CHOSEN[True]]  # (N, M)
+        is_confident = ious > least_iou
+        objects, outputs = is_confident.nonzero(as_tuple=True)
+        some = is_confident.any(dim=1)
+        masks = self._masks(image[:, some], self._kernels(tokens[:, some], multimask_output=True), size)
+        return ConfidentMasks(ious, objects, outputs, masks[0][is_confident[some]])
+
+    def _masks(self, image: Tensor, kernels: Tensor, size: tuple[int, int]) -> Tensor:
+        """Image features (B, N, h * w, C) and kernels (B, N, C / 8, M) -> logits (B, N, M, 4 h, 4 w)."""
+        at_once = max(1, objects_at_once(image[:, :1]) // 2)  # upscaled features are twice as many numbers
         upscaled = zip(image.split(at_once, dim=1), kernels.split(at_once, dim=1), strict=True)
-        masks = torch.cat([self._upscaled(some) @ own for some, own in upscaled], dim=1)  # (B, N, h * w * 16, M)
-        return self._prediction(in_place(masks, size), tokens, multimask_output)
+        return in_place(torch.cat([self._upscaled(some) @ own for some, own in upscaled], dim=1), size)
 
     def _attend(
         self,
@@ -191,7 +231,7 @@ def objects_at_once(features: Tensor) -> int:
     """
     if features.device.type != "cpu" or torch.is_grad_enabled():
         return sys.maxsize
-    return max(1, _NUMBERS_AT_ONCE // features.numel())
+    return max(1, _NUMBERS_AT_ONCE // max(1, features.numel()))
 
 
 def in_place(x: Tensor, size: tuple[int, int]) -> Tensor:

@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import json
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
 
-from sam_ft.checkpoints import load_weights
+from sam_ft.checkpoints import load_weights, save_meta
 from sam_ft.models.sam.hq import add_high_quality
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
 from sam_ft.models.sam.weights import hugging_face_config, meta_from_hugging_face
 from sam_ft.types import MaskPrediction, Prompts
+from tests.benchmarks.peer_process import PeerProcess
 
 TINY_SIZE = 160
 """A grid of 10 x 10 patches: the windows of 8 do not fit, so that padding is tested too."""
@@ -117,6 +124,30 @@ def _hand_over_image(module: nn.Module, args: object, kwargs: dict[str, Tensor],
     given = kwargs["image_embeddings"]  # (B * N, C, h, w), h = w
     returned = output[1].flatten(0, 1).transpose(1, 2).reshape(given.shape)
     given.copy_(returned.transpose(2, 3))
+
+
+Outputs = dict[str, np.ndarray]
+
+
+@pytest.fixture(scope="session")
+def segment_anything(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Outputs]:
+    """What the original answers for some cases, each part of an answer as `CASE.PART`."""
+    if find_spec("segment_anything") is None:
+        pytest.skip("segment-anything is a development dependency")
+
+    def ask(
+        model: Sam, architecture: dict[str, Any], *, images: dict[str, np.ndarray], cases: dict[str, Any]
+    ) -> Outputs:
+        folder = tmp_path_factory.mktemp("segment_anything")
+        save_meta(model, folder / "sam.pth")
+        (folder / "architecture.json").write_text(json.dumps(architecture))
+        (folder / "cases.json").write_text(json.dumps(cases))
+        np.savez(folder / "images.npz", **images)
+        peer = Path(__file__).with_name("segment_anything_peer.py")
+        with PeerProcess(Path(sys.executable), peer, folder=folder) as process:
+            return process.output()
+
+    return ask
 
 
 @pytest.fixture(scope="session")

@@ -52,7 +52,10 @@ def predicted(model: Sam, image: np.ndarray, case: dict[str, Any]) -> Iterator[t
 
 
 def generated(model: Sam, image: np.ndarray, case: dict[str, Any]) -> Iterator[tuple[str, np.ndarray]]:
-    records = SamAutomaticMaskGenerator(model, **case["generator"]).generate(image)
+    settings = dict(case["generator"])
+    if "point_grids" in settings:
+        settings["point_grids"] = list(map(np.array, settings["point_grids"]))
+    records = SamAutomaticMaskGenerator(model, **settings).generate(image)
     for name in records[0]:
         values = [json.dumps(each[name]) if isinstance(each[name], dict) else each[name] for each in records]
         yield name, np.array(values)
@@ -66,6 +69,7 @@ def build(
     encoder_heads: int,
     global_attention_blocks: list[int],
     window_size: int,
+    decoder_width: int = 256,
 ) -> Sam:
     return Sam(
         image_encoder=ImageEncoderViT(
@@ -77,17 +81,20 @@ def build(
             window_size=window_size,
             norm_layer=partial(torch.nn.LayerNorm, eps=1e-6),
             use_rel_pos=True,
-            out_chans=256,
+            out_chans=decoder_width,
         ),
         prompt_encoder=PromptEncoder(
-            embed_dim=256,
+            embed_dim=decoder_width,
             image_embedding_size=(image_size // 16, image_size // 16),
             input_image_size=(image_size, image_size),
             mask_in_chans=16,
         ),
         mask_decoder=MaskDecoder(
             num_multimask_outputs=3,
-            transformer=TwoWayTransformer(depth=2, embedding_dim=256, mlp_dim=2048, num_heads=8),
-            transformer_dim=256,
+            transformer=TwoWayTransformer(
+                depth=2, embedding_dim=decoder_width, mlp_dim=8 * decoder_width, num_heads=decoder_width // 32
+            ),
+            transformer_dim=decoder_width,
+            iou_head_hidden_dim=decoder_width,
         ),
     )

@@ -18,7 +18,7 @@ from sam_ft.models.mask_decoder import MaskDecoder, in_place, objects_at_once
 from sam_ft.models.prompt_encoder import PromptEmbedding
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.two_way_transformer import SharedFeatures
-from sam_ft.types import MaskPrediction
+from sam_ft.types import ConfidentMasks, MaskPrediction
 
 HUGGING_FACE_NAMES = (
     ("mask_decoder.hf_token", "mask_decoder.hq_token"),
@@ -97,6 +97,21 @@ class HqMaskDecoder(MaskDecoder):
         return MaskPrediction.joined(
             [self._detailed_answer(shared, each, detail, size, multimask_output) for each in portions]
         )
+
+    def confident_masks(
+        self,
+        features: Tensor,
+        image_pe: Tensor,
+        prompts: PromptEmbedding,
+        *,
+        least_iou: float,
+        high_resolution: tuple[Tensor, ...] = (),
+    ) -> ConfidentMasks:
+        """As in `MaskDecoder`; what is not trusted is dropped after it was decoded."""
+        answer = self(features, image_pe, prompts, multimask_output=True, high_resolution=high_resolution)
+        ious = answer.iou_predictions[0]  # (N, M)
+        objects, outputs = (ious > least_iou).nonzero(as_tuple=True)
+        return ConfidentMasks(ious, objects, outputs, answer.low_res_logits[0, objects, outputs])
 
     def _detailed_answer(
         self,

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from sam_ft.models.mask_decoder import MaskDecoder
 from sam_ft.models.prompt_encoder import PromptEncoder
 from sam_ft.models.sam.image_encoder import ImageEncoder
-from sam_ft.types import ImageEmbedding, MaskPrediction, Prompts
+from sam_ft.types import ConfidentMasks, ImageEmbedding, MaskPrediction, Prompts
 
 
 class Sam(nn.Module):
@@ -59,6 +59,16 @@ class Sam(nn.Module):
             self.prompt_encoder.image_pe(),
             self.prompt_encoder(prompts),
             multimask_output=multimask_output,
+            high_resolution=embedding.high_resolution,
+        )
+
+    def decode_confident(self, embedding: ImageEmbedding, prompts: Prompts, *, least_iou: float) -> ConfidentMasks:
+        """Of three masks for each of N objects on one image those whose predicted IoU is above `least_iou`."""
+        return self.mask_decoder.confident_masks(
+            embedding.features,
+            self.prompt_encoder.image_pe(),
+            self.prompt_encoder(prompts),
+            least_iou=least_iou,
             high_resolution=embedding.high_resolution,
         )
 

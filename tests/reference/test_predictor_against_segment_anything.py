@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import json
-import sys
 from collections.abc import Callable
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-from sam_ft.checkpoints import save_meta
 from sam_ft.inference.predictor import SamPredictor
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import sam
-from tests.benchmarks.peer_process import PeerProcess
 
 pytestmark = pytest.mark.reference
 
@@ -68,17 +62,8 @@ def model(redrawn: Callable[[Sam], Sam]) -> Sam:
 
 
 @pytest.fixture(scope="module")
-def theirs(model: Sam, tmp_path_factory: pytest.TempPathFactory) -> dict[str, np.ndarray]:
-    if find_spec("segment_anything") is None:
-        pytest.skip("segment-anything is a development dependency")
-    folder = tmp_path_factory.mktemp("segment_anything")
-    save_meta(model, folder / "sam.pth")
-    (folder / "architecture.json").write_text(json.dumps(ARCHITECTURE))
-    (folder / "cases.json").write_text(json.dumps(CASES))
-    np.savez(folder / "images.npz", **IMAGES)
-    peer = Path(__file__).with_name("segment_anything_peer.py")
-    with PeerProcess(Path(sys.executable), peer, folder=folder) as process:
-        return process.output()
+def theirs(model: Sam, segment_anything: Callable[..., dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    return segment_anything(model, ARCHITECTURE, images=IMAGES, cases=CASES)
 
 
 @pytest.mark.parametrize("name", CASES)
