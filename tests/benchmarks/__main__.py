@@ -16,7 +16,9 @@ from tests.benchmarks.results import save_picture, table, write_rows
 
 BENCHMARKS: dict[str, str] = {
     "cached_decoder_epoch": "tests.benchmarks.cached_decoder_epoch",
+    "decode_64_prompts": "tests.benchmarks.decode_64_prompts",
     "evaluate_clicks": "tests.benchmarks.evaluate_clicks",
+    "everything_mode": "tests.benchmarks.everything_mode",
     "nifti_random_slices": "tests.benchmarks.nifti_random_slices",
     "rle_encode_decode": "tests.benchmarks.rle_encode_decode",
 }
