@@ -40,8 +40,6 @@ class AutomaticProtocol:
     def __call__(self, request: Request) -> Outcome:
         """Let the model find what it can in every image."""
         model, samples, settings = request.prompted, request.samples, self.settings()
-        if model.pixel_class_names:
-            raise ValueError("Expected a model that is prompted for protocol=automatic, but got one of task=semantic.")
         shown = [samples[index] for index in spread_evenly(request.pictures, len(samples))]
         batches = whole_batches(
             samples, image_size=model.image_size, batch_size=request.batch_size, num_workers=request.num_workers
@@ -59,7 +57,9 @@ class AutomaticProtocol:
         measurement.write(request.output)
         page = automatic_page(measurement, title=request.title, samples=shown, command=request.command)
         write_page(request.output / "index.html", page)
-        return Outcome(measurement.summary, written=("objects.csv",))
+        return Outcome(
+            measurement.summary, written=("objects.csv",), images=[each.image for each in measurement.images]
+        )
 
     def settings(self) -> GeneratorSettings:
         """Each threshold as it is given, else that of the file, else segment_anything's.

@@ -54,7 +54,9 @@ class InstancesProtocol:
             )
         measurement.write(request.output)
         write_page(request.output / "index.html", _page(measurement, request, rows))
-        return Outcome(measurement.summary, written=("objects.csv",))
+        return Outcome(
+            measurement.summary, written=("objects.csv",), images=[each.image for each in measurement.images]
+        )
 
 
 def _page(measurement: InstanceMeasurement, request: Request, rows: list[PictureRow]) -> Page:

@@ -124,7 +124,12 @@ class InteractiveProtocol:
         write_page(request.output / "index.html", page)
         work.journals.remove()
         intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
-        return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
+        return Outcome(
+            measurement.summary,
+            written=(NAMES[self.records], *tables),
+            intervals=intervals,
+            images=list(dict.fromkeys(record.image for record in measurement.records)),
+        )
 
     def journals(self, request: Request) -> Journals:
         """What is finished, while not everything is."""

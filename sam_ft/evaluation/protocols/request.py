@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -10,6 +10,8 @@ from typing import Any, Protocol
 from tqdm import tqdm
 
 from sam_ft.any_checkpoints import AnyModel
+from sam_ft.data.boundaries import BoundarySamples
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.unfinished.journaled import Shard
 from sam_ft.models.sam.model import Sam
@@ -53,11 +55,20 @@ class Request:
         Raises:
             ValueError: It does not.
         """
-        if isinstance(self.model, UNet):
+        model = self.model
+        if isinstance(model, UNet) or model.pixel_class_names:
             raise ValueError(
-                "Expected a model that takes prompts for this protocol, but got a U-Net: protocol=semantic."
+                "Expected a model that takes prompts for this protocol, but got one that was taught the class of each "
+                f"pixel without any: protocol={' or protocol='.join(self._promptless)}."
             )
-        return self.model
+        return model
+
+    @property
+    def _promptless(self) -> list[str]:
+        """The protocols that measure a model without prompts on these samples."""
+        if isinstance(self.samples, BoundarySamples):
+            return ["instances", "semantic"]
+        return ["semantic", "volumes"] if isinstance(self.samples, VolumeSlices) else ["semantic"]
 
     def progress(self) -> tqdm:
         """A bar over the images."""
@@ -72,11 +83,15 @@ class Outcome:
         summary: The headline numbers, as they are printed.
         written: Names of the files in the output folder besides `summary.json` and `index.html`.
         intervals: From numbers of the summary to the ends of their 95 % intervals, for those that have one.
+        images: Names of what was measured: of all images, or of the volumes that hold an object.
+        left_out: How much was not measured since it holds no object, such as `{"slices": 12}`.
     """
 
     summary: dict[str, float]
     written: tuple[str, ...]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    images: Sequence[str] = field(default=(), repr=False)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class EvaluationProtocol(Protocol):

@@ -26,8 +26,10 @@ class SemanticProtocol:
             raise ValueError("Expected a model of task=semantic for protocol=semantic, but got one that is prompted.")
         shown = [samples[index] for index in spread_evenly(request.pictures, len(samples))]
         predictions: dict[str, Tensor] = {}
+        names: list[str] = []
 
         def keep(sample: Sample, predicted: Tensor) -> None:
+            names.append(sample.name)
             if any(sample.name == each.name for each in shown):
                 predictions[sample.name] = predicted
 
@@ -41,4 +43,4 @@ class SemanticProtocol:
             measurement, title=request.title, samples=shown, predictions=predictions, command=request.command
         )
         write_page(request.output / "index.html", page)
-        return Outcome(measurement.summary, written=("confusion.csv",))
+        return Outcome(measurement.summary, written=("confusion.csv",), images=names)
