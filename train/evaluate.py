@@ -59,7 +59,7 @@ def evaluate(config: DictConfig) -> None:
     if request.shard:
         return
     outcome = protocol(request)
-    add_measured(output / "summary.json", measured(config, protocol, model, outcome=outcome))
+    add_measured(output / "summary.json", measured(config, protocol, model, outcome=outcome, num_samples=len(samples)))
     written = ["summary.json", "index.html", *outcome.written]
     fitted = None
     if isinstance(model, Sam):
@@ -100,7 +100,9 @@ def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[s
     }
 
 
-def measured(config: DictConfig, protocol: EvaluationProtocol, model: AnyModel, *, outcome: Outcome) -> Measured:
+def measured(
+    config: DictConfig, protocol: EvaluationProtocol, model: AnyModel, *, outcome: Outcome, num_samples: int
+) -> Measured:
     """What the figures are of, for those who compare them; a model without prompts was not asked by the settings."""
     settings = {name: value for name, value in vars(protocol).items() if name not in ("records", "save_volumes")}
     if model.pixel_class_names:
@@ -116,6 +118,7 @@ def measured(config: DictConfig, protocol: EvaluationProtocol, model: AnyModel, 
         part=config.part,
         num_images=len(outcome.images),
         images=names_digest(outcome.images),
+        num_samples=int(summary.get("num_slices", num_samples)) + outcome.left_out.get("slices", 0),
         num_objects=None if num_objects is None else int(num_objects),
         left_out=outcome.left_out,
     )

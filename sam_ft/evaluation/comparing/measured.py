@@ -24,8 +24,10 @@ class Measured:
         protocol: Its name, such as `interactive`.
         settings: Of the protocol, those that alter what a figure means or which there are.
         part: Of the data set.
-        num_images: How many images, or volumes after `protocol=volumes`.
+        num_images: How many images that hold an object, or volumes after `protocol=volumes`; after
+            `protocol=semantic` all images.
         images: `names_digest` of their names.
+        num_samples: How many images or slices the part has, those without an object and those left out too.
         num_objects: How many true objects they hold; None where it was not counted.
         left_out: How much of the part was not measured, such as `{"slices": 12}`: what holds no object.
     """
@@ -36,6 +38,7 @@ class Measured:
     part: str
     num_images: int
     images: str
+    num_samples: int
     num_objects: int | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
 

@@ -145,7 +145,7 @@ def _expect_same(first: Evaluation, second: Evaluation) -> None:
     """Refuse two evaluations of different data."""
     said = [f"{each.folder} ({_on(each.measured)})" for each in (first, second)]
     one, other = first.measured, second.measured
-    if (one.part, one.num_images, one.images) != (other.part, other.num_images, other.images):
+    if _images(one) != _images(other):
         raise ValueError(f"Expected evaluations of the same images, but {said[0]} and {said[1]} are of others.")
     if None not in (one.num_objects, other.num_objects) and one.num_objects != other.num_objects:
         raise ValueError(
@@ -161,7 +161,12 @@ def _expect_same(first: Evaluation, second: Evaluation) -> None:
 
 
 def _on(measured: Measured) -> str:
-    return f"{measured.num_images:,} {measured.unit} of part={measured.part}"
+    held = "" if measured.protocol == "volumes" else f" of {measured.num_samples:,}"
+    return f"{measured.num_images:,}{held} {measured.unit} of part={measured.part}"
+
+
+def _images(measured: Measured) -> tuple[object, ...]:
+    return measured.part, measured.num_samples, measured.images
 
 
 def _way(measured: Measured) -> tuple[object, ...]:

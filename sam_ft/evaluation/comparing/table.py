@@ -56,12 +56,14 @@ class JoinedEvaluations:
         """Of how many images and folds, what the brackets are, and what the table lacks."""
         first = self.rows[0]
         total = sum(fold.measured.num_images for fold in first.folds)
+        empty = sum(fold.measured.num_samples for fold in first.folds) - total
         unit = first.measured.unit.removesuffix("s" * (total == 1))
-        sentences = [f"{total:,} {unit} of part={first.measured.part}."]
+        others = f", beside {empty:,} without an object" if unit.startswith("image") and empty else ""
+        sentences = [f"{total:,} {unit} of part={first.measured.part}{others}."]
         if len(first.folds) > 1:
             sentences.append(f"Means over {len(first.folds)} folds, each counting the same.")
         if any(key in row.intervals for row in self.rows for key in self.keys):
-            sentences.append("In brackets the 95 % interval, from drawing whole images.")
+            sentences.append(f"In brackets the 95 % interval, from drawing whole {first.measured.unit}.")
         if self.left_out:
             sentences.append(f"Left out, since one model alone has them: {', '.join(map(heading, self.left_out))}.")
         return " ".join(sentences)

@@ -58,7 +58,9 @@ class AutomaticProtocol:
         page = automatic_page(measurement, title=request.title, samples=shown, command=request.command)
         write_page(request.output / "index.html", page)
         return Outcome(
-            measurement.summary, written=("objects.csv",), images=[each.image for each in measurement.images]
+            measurement.summary,
+            written=("objects.csv",),
+            images=[each.image for each in measurement.images if each.objects],
         )
 
     def settings(self) -> GeneratorSettings:

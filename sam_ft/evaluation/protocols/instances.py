@@ -55,7 +55,9 @@ class InstancesProtocol:
         measurement.write(request.output)
         write_page(request.output / "index.html", _page(measurement, request, rows))
         return Outcome(
-            measurement.summary, written=("objects.csv",), images=[each.image for each in measurement.images]
+            measurement.summary,
+            written=("objects.csv",),
+            images=[each.image for each in measurement.images if each.num_objects],
         )
 
 

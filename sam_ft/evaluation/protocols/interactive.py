@@ -124,11 +124,13 @@ class InteractiveProtocol:
         write_page(request.output / "index.html", page)
         work.journals.remove()
         intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
+        images = {record.image for record in measurement.records}
         return Outcome(
             measurement.summary,
             written=(NAMES[self.records], *tables),
             intervals=intervals,
-            images=list(dict.fromkeys(record.image for record in measurement.records)),
+            images=sorted(images),
+            left_out={"images": len(samples) - len(images)},
         )
 
     def journals(self, request: Request) -> Journals:

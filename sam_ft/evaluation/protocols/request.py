@@ -83,7 +83,7 @@ class Outcome:
         summary: The headline numbers, as they are printed.
         written: Names of the files in the output folder besides `summary.json` and `index.html`.
         intervals: From numbers of the summary to the ends of their 95 % intervals, for those that have one.
-        images: Names of what was measured: of all images, or of the volumes that hold an object.
+        images: Names of the images or volumes that hold an object; of a protocol without objects, of all.
         left_out: How much was not measured since it holds no object, such as `{"slices": 12}`.
     """
 

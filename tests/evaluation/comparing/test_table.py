@@ -20,7 +20,7 @@ def evaluation(folder: Path, figures: dict[str, Any], *, images: list[str] = IMA
     folder.mkdir(parents=True)
     (folder / "summary.json").write_text(json.dumps({**figures, "num_images": len(images)}))
     given: dict[str, Any] = {"checkpoint": "a.ckpt", "protocol": "volumes", "settings": {}, "part": "test"}
-    given |= {"num_images": len(images), "images": names_digest(images), **measured}
+    given |= {"num_images": len(images), "images": names_digest(images), "num_samples": len(images), **measured}
     add_measured(folder / "summary.json", Measured(**given))
     return folder
 
@@ -35,7 +35,7 @@ def test_a_row_for_each_model_and_a_column_for_each_figure_with_its_interval(tmp
     table = join(rows(before=before, after=after)).table
     assert table.columns == ["model", "DSC", "HD95, mm"]
     assert table.rows == [["before", "0.500 [0.400, 0.610]", "12.35"], ["after", "0.750", "3.00"]]
-    assert table.caption == "12 volumes of part=test. In brackets the 95 % interval, from drawing whole images."
+    assert table.caption == "12 volumes of part=test. In brackets the 95 % interval, from drawing whole volumes."
 
 
 def test_protocols_share_the_figures_that_both_have_and_say_how_they_measured(tmp_path: Path) -> None:
@@ -47,6 +47,16 @@ def test_protocols_share_the_figures_that_both_have_and_say_how_they_measured(tm
     assert "Left out, since one model alone has them: AR@10, IoU of the best object." in joined.table.caption
     chosen = join(rows(sam=sam, unet=unet), figures=["best_iou", "msa"]).table
     assert [row[2:] for row in chosen.rows] == [["", "0.400"], ["0.600", "0.500"]] and "Left out" not in chosen.caption
+
+
+def test_images_without_an_object_are_counted_and_it_is_said_who_was_not_asked_for_them(tmp_path: Path) -> None:
+    asked = evaluation(
+        tmp_path / "a", {"miou@1": 0.5}, protocol="interactive", num_samples=15, left_out={"images": 3, "volumes": 0}
+    )
+    found = evaluation(tmp_path / "b", {"miou@1": 0.4}, protocol="automatic", num_samples=15)
+    table = join(rows(asked=asked, found=found)).table
+    assert [row[1] for row in table.rows] == ["interactive, without 3 images that hold no object", "automatic"]
+    assert table.caption == "12 images of part=test, beside 3 without an object."
 
 
 def test_settings_that_differ_and_what_was_left_out_stand_beside_the_figures(tmp_path: Path) -> None:
@@ -92,6 +102,8 @@ def test_a_figure_that_a_fold_lacks_is_no_figure_of_the_model(tmp_path: Path) ->
         ({"part": "val"}, r"same images.*b \(12 volumes of part=val\)"),
         ({"images": IMAGES[:-1]}, r"same images.*b \(11 volumes of part=test\)"),
         ({"images": [*IMAGES[:-1], "another"]}, "same images.*are of others"),
+        ({"num_samples": 15}, "same images.*are of others"),
+        ({"protocol": "automatic", "num_samples": 15}, r"same images.*b \(12 of 15 images of part=test\)"),
         ({"num_objects": 8}, "same objects, but .*a has 7 and .*b 8"),
         ({"figures": {"miou": 0.5}}, "figure that before shares with another, but it has dice and the others miou"),
         ({"figures": {"dice": 0.5, "classes": {"organ": {}}}}, "same classes, but .*a has none and .*b organ"),
