@@ -37,13 +37,17 @@ def named_folders(evaluations: Sequence[str]) -> dict[str, list[str]]:
     """Name -> its folders, in the order of the command line.
 
     Raises:
-        ValueError: An argument is no NAME=FOLDER, or a pattern fits no folder.
+        ValueError: An argument is no NAME=FOLDER, or is meant as an option, or a pattern fits no folder.
     """
     found: dict[str, list[str]] = {}
     for argument in evaluations:
         name, _, folder = argument.partition("=")
         if not (name and folder):
             raise ValueError(f"Expected NAME=FOLDER such as unet=runs/measured/unet, but got {argument!r}.")
+        if name in ("output", "figures"):
+            raise ValueError(
+                f"Expected no model of the name {name}: where to write is --output, the columns --figures."
+            )
         folders = [folder] if Path(folder).exists() else sorted(glob(folder))
         if not folders:
             raise ValueError(f"Expected the folder of an evaluation at {folder}, but nothing is there.")
