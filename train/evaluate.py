@@ -103,12 +103,14 @@ def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[s
 def measured(
     config: DictConfig, protocol: EvaluationProtocol, model: AnyModel, *, outcome: Outcome, num_samples: int
 ) -> Measured:
-    """What the figures are of, for those who compare them; a model without prompts was not asked by the settings."""
+    """What the figures are of, for those who compare them, with the settings that had a part in it."""
     settings = {name: value for name, value in vars(protocol).items() if name not in ("records", "save_volumes")}
     if model.pixel_class_names:
         settings = {name: value for name, value in settings.items() if name != "clicks"} | {"prompt": "none"}
     elif settings.get("prompt") == "box":
         del settings["clicks"]
+    if settings.get("first_click") != "random":
+        settings.pop("seed", None)
     summary = outcome.summary
     num_objects = summary.get("num_objects", summary.get("num_masks"))
     return Measured(

@@ -152,8 +152,11 @@ def test_one_model_is_asked_with_the_clicks_of_another_and_compared(sam_ft: Prog
     table = sam_ft("evaluate", "table", "before=b", "after=own", "drawn=seed1", "--output", "table")
     assert table.code == 0, table.err
     assert {path.name for path in (tmp_path / "table").iterdir()} == {"table.md", "table.tex", "table.json"}
-    assert "| after | interactive, first_click=centre, seed=0, clicks_from=none |" in table.out
-    assert "| drawn | interactive, first_click=random, seed=1, clicks_from=none |" in table.out
+    assert "| before | interactive, first_click=centre, clicks_from=a/records.csv |" in table.out
+    assert "| after | interactive, first_click=centre, clicks_from=none |" in table.out
+    assert "| drawn | interactive, first_click=random, clicks_from=none |" in table.out
+    seeds = sam_ft("table", "zero=seed0", "one=seed1", "--figures", "miou@1,miou@box")
+    assert "| zero | interactive, seed=0 |" in seeds.out and "| one | interactive, seed=1 |" in seeds.out
     assert "12 images of part=val" in table.out and "mIoU, box, best of three" in table.out
     nothing = sam_ft("compare", "a", "again/records.csv")
     assert "+0.000" not in nothing.out and "no clear difference" in nothing.out
