@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from sam_ft.any_checkpoints import AnyModel
 from sam_ft.data.boundaries import BoundarySamples
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.splits import SampleDataset
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.unfinished.journaled import Shard
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.unet import UNet

@@ -9,8 +9,8 @@ from functools import partial
 from pathlib import Path
 
 from sam_ft.checks import expect_bool, expect_number, expect_whole_number
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import write_label_volume
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.volumes.answers import BOX, VolumeAnswer, classified_volume, number_of, prompted_volume
 from sam_ft.evaluation.volumes.measuring import measure_volume, one_by_one

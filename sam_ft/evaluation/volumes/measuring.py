@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_ft.data.nifti.grid import SliceGrid
-from sam_ft.data.nifti.slices import VolumeSlices
+from sam_ft.data.volumes.grid import SliceGrid
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.volumes.answers import VolumeAnswer, number_of
 from sam_ft.evaluation.volumes.scores import VolumeScore, score_class, slice_dices
 

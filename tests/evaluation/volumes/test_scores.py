@@ -16,10 +16,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.splits import GroupSplit, SlabSplit
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.protocols.request import Request
 from sam_ft.evaluation.protocols.volumes import VolumesProtocol
 from sam_ft.evaluation.volumes.answers import BOX, classified_volume, prompted_volume

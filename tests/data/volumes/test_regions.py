@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.regions import label_regions, layers_of, objects_of_regions
 from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.regions import label_regions, layers_of, objects_of_regions
 
 HORSESHOE = np.zeros((3, 5, 9), dtype=np.uint8)
 HORSESHOE[:2, 1:4, 1:3] = 1  # two legs in slices 0 and 1 ...

@@ -9,12 +9,11 @@ from pathlib import Path
 
 import nibabel
 import numpy as np
-from nibabel.spatialimages import SpatialImage
 
-from sam_ft.data.nifti.grid import Extent, SliceGrid, extent
-from sam_ft.data.nifti.identity import FileIdentity
-from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.stored import NiftiVolume, ReadLabels, StoredVolume
+from sam_ft.data.volumes.grid import Extent, SliceGrid, extent
+from sam_ft.data.volumes.identity import FileIdentity
+from sam_ft.data.volumes.slice_cache import SliceCache
+from sam_ft.data.volumes.stored import ReadLabels, StoredVolume
 from sam_ft.transforms import foreground_mask, percentile_range
 
 
@@ -24,11 +23,6 @@ class ImageSource:
 
     grid: SliceGrid
     stored: StoredVolume
-
-    @classmethod
-    def of(cls, image: SpatialImage, *, grid: SliceGrid, volume_index: int | None) -> ImageSource:
-        """The source of an image that nibabel opened."""
-        return cls(grid, NiftiVolume.of(image, path=grid.path, volume_index=volume_index))
 
     @property
     def path(self) -> Path:

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.disk_cache import DiskCache
-from sam_ft.data.nifti.slice_cache import SliceCache
+from sam_ft.data.volumes.disk_cache import DiskCache
+from sam_ft.data.volumes.slice_cache import SliceCache
 
 
 def counted(calls: list[str], key: str) -> np.ndarray:

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam_ft.data.nifti.grid import PLANES, SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.writing import write_label_volume
+from sam_ft.data.volumes.grid import PLANES, SliceGrid, refuse_other_grid
 
 ORIENTATIONS = [
     "".join(codes)

@@ -9,7 +9,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from sam_ft.data.nifti.disk_cache import DiskCache, Facts
+from sam_ft.data.volumes.disk_cache import DiskCache, Facts
 from sam_ft.download import cache_folder
 
 Decode = Callable[[], np.ndarray]

@@ -10,10 +10,11 @@ import nibabel
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.cases import VolumeFile, open_nifti_image, open_nifti_label
-from sam_ft.data.nifti.object_table import table_of
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.slice_cache import SliceCache
+from sam_ft.data.nifti.cases import open_nifti_image, open_nifti_label
+from sam_ft.data.volumes.cases import VolumeFile
+from sam_ft.data.volumes.object_table import table_of
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slice_cache import SliceCache
 
 SHAPE = (160, 160, 100)
 NUM_VOXELS = 160 * 160 * 100

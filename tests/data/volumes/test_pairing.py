@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_ft.data.nifti.pairing import pair_files
+from sam_ft.data.volumes.pairing import pair_files
 
 
 def touch(folder: Path, *names: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from scipy import ndimage
 
-from sam_ft.data.nifti.objects import ObjectRule, has_value, present_values
+from sam_ft.data.volumes.objects import ObjectRule, has_value, present_values
 
 _TOUCHING = np.ones((3, 3, 3), dtype=bool)
 

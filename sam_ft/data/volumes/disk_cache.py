@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from filelock import FileLock, Timeout
 
-from sam_ft.data.nifti.turns import turn
+from sam_ft.data.volumes.turns import turn
 from sam_ft.files import atomic_write, write_json
 
 _logger = logging.getLogger(__name__)
@@ -118,7 +118,7 @@ class DiskCache:
             self._warn("write", f"it cannot be written to: {err}")
 
     def turn(self, key: str) -> AbstractContextManager[bool]:
-        """A context to make an entry in, by one process after the other; see `sam_ft.data.nifti.turns.turn`."""
+        """A context to make an entry in, by one process after the other; see `sam_ft.data.volumes.turns.turn`."""
         return turn(self.folder / f".{key}.lock")
 
     def _path(self, key: str, ending: str = ".npy") -> Path:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from sam_ft.data.nifti.disk_cache import Facts
-from sam_ft.data.nifti.grid import Extent, SliceGrid, extent
-from sam_ft.data.nifti.objects import ObjectRule, present_values
-from sam_ft.data.nifti.regions import label_regions, layers_of, objects_of_regions
-from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.sources import LabelSource
+from sam_ft.data.volumes.disk_cache import Facts
+from sam_ft.data.volumes.grid import Extent, SliceGrid, extent
+from sam_ft.data.volumes.objects import ObjectRule, present_values
+from sam_ft.data.volumes.regions import label_regions, layers_of, objects_of_regions
+from sam_ft.data.volumes.slice_cache import SliceCache
+from sam_ft.data.volumes.sources import LabelSource
 
 
 @dataclass(frozen=True)

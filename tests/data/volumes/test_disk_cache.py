@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.disk_cache import DiskCache
+from sam_ft.data.volumes.disk_cache import DiskCache
 
 PLANES = np.arange(24, dtype=">i2").reshape(4, 3, 2)
 SIZE = 10_128  # of a file with 10 000 bytes of planes
@@ -109,7 +109,7 @@ def test_a_file_that_vanishes_while_room_is_made_does_not_matter(
         other.rename(tmp_path / "z.npy")
         return found
 
-    monkeypatch.setattr("sam_ft.data.nifti.disk_cache.os.scandir", renamed_meanwhile)
+    monkeypatch.setattr("sam_ft.data.volumes.disk_cache.os.scandir", renamed_meanwhile)
     cache = DiskCache(tmp_path, max_bytes=SIZE)
     assert cache.keep_planes("a", volume(0)) and cache.plane("a", 0) is not None
     assert "cannot be written to" not in caplog.text

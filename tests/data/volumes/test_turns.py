@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from sam_ft.data.nifti.turns import turn
+from sam_ft.data.volumes.turns import turn
 
 
 def _take_part(lock_path: Path, log: Path, seconds: float) -> None:
@@ -64,6 +64,6 @@ def test_everybody_is_first_where_no_lock_can_be_had(tmp_path: Path, monkeypatch
     (tmp_path / "file").touch()
     with turn(tmp_path / "file" / ".lock") as is_first:
         assert is_first
-    monkeypatch.setattr("sam_ft.data.nifti.turns._LONGEST_WAIT_S", 0.1)
+    monkeypatch.setattr("sam_ft.data.volumes.turns._LONGEST_WAIT_S", 0.1)
     with turn(tmp_path / ".lock"), turn(tmp_path / ".lock") as is_first:
         assert is_first

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.objects import ObjectRule, has_value, present_values
+from sam_ft.data.volumes.objects import ObjectRule, has_value, present_values
 
 LABELS = np.array(
     [

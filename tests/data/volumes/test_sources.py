@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam_ft.data.nifti.grid import PLANES, SliceGrid, extent
 from sam_ft.data.nifti.reading import grid_of, open_volume, read_voxels
-from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.data.nifti.slices import NiftiSlices
-from sam_ft.data.nifti.sources import ImageSource
+from sam_ft.data.nifti.volume import NiftiVolume
+from sam_ft.data.volumes.grid import PLANES, SliceGrid, extent
+from sam_ft.data.volumes.slice_cache import SliceCache
+from sam_ft.data.volumes.sources import ImageSource
 from sam_ft.transforms import foreground_mask, percentile_range
 
 TYPES = ["u1", "i1", "<i2", ">i2", "<u2", "<i4", "<i8", "<f4", ">f4", "<f8"]
@@ -41,7 +42,9 @@ def save(
 
 def source_of(path: Path, *, plane: str, volume_index: int | None = None) -> ImageSource:
     image = open_volume(path)
-    return ImageSource.of(image, grid=grid_of(image, path=path, plane=plane), volume_index=volume_index)
+    return ImageSource(
+        grid_of(image, path=path, plane=plane), NiftiVolume.of(image, path=path, volume_index=volume_index)
+    )
 
 
 def by_nibabel(path: Path, grid: SliceGrid, index: int, *, volume: tuple[int, ...] = ()) -> np.ndarray:

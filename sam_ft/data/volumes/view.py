@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import Literal, TypedDict, Unpack
 
 from sam_ft.data.label_names import LabelNames
-from sam_ft.data.nifti.cases import LabelledVolume
-from sam_ft.data.nifti.channels import Window, channels_of
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.slices import VolumeSlices
+from sam_ft.data.volumes.cases import LabelledVolume
+from sam_ft.data.volumes.channels import Window, channels_of
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slice_cache import SliceCache
+from sam_ft.data.volumes.slices import VolumeSlices
 
 
 class View(TypedDict, total=False):

@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.channels import Channel, channels_of, with_neighbours
 from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.volumes.channels import Channel, channels_of, with_neighbours
 from sam_ft.transforms import CT_WINDOWS
 
 ABDOMEN, LUNG = CT_WINDOWS["abdomen"], CT_WINDOWS["lung"]

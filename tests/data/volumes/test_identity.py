@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from sam_ft.data.nifti.identity import FileIdentity
+from sam_ft.data.volumes.identity import FileIdentity
 
 _file_digest = hashlib.file_digest
 
@@ -97,7 +97,7 @@ def test_an_unchanged_file_is_read_once_in_a_process_and_a_changed_one_anew(
     path.write_bytes(b"x" * 500_000)
     young = [FileIdentity.of([path]) for _ in range(2)]  # it may be written again within the same tick of the clock
     assert young[0] == young[1] and len(reads) == 2
-    monkeypatch.setattr("sam_ft.data.nifti.identity._SETTLED_NS", -1)
+    monkeypatch.setattr("sam_ft.data.volumes.identity._SETTLED_NS", -1)
     assert [FileIdentity.of([path]) for _ in range(3)] == [young[0]] * 3 and len(reads) == 3
     time.sleep(0.05)
     keep_time(path, b"y")

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slice_cache import SliceCache
 from sam_ft.types import Sample
 
 

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from sam_ft.data.nifti.cases import LabelledVolume
-from sam_ft.data.nifti.grid import Extent
-from sam_ft.data.nifti.slice_cache import SliceCache
+from sam_ft.data.volumes.cases import LabelledVolume
+from sam_ft.data.volumes.grid import Extent
+from sam_ft.data.volumes.slice_cache import SliceCache
 
 
 def without_margin(volume: LabelledVolume, *, labelled: Extent | None, cache: SliceCache) -> LabelledVolume:
