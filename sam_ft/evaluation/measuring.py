@@ -12,7 +12,6 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.asking.asked_objects import Answer
 from sam_ft.evaluation.asking.interactive import evaluate_interactively
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import User
@@ -28,6 +27,7 @@ from sam_ft.evaluation.records.summaries import (
     write_summary,
 )
 from sam_ft.evaluation.showing.cases import ShownCase
+from sam_ft.evaluation.showing.kept_answers import KeptAnswers
 from sam_ft.metrics.bootstrap import Interval
 from sam_ft.metrics.calibration import Calibration, calibration
 from sam_ft.types import Batch, PromptableModel
@@ -142,13 +142,8 @@ def measure_interactively(
         num_workers: processes that read and prepare.
         on_batch: receives the number of images done with each batch, for showing progress.
     """
-    wanted = {(case.sample.name, case.object_index) for case in shown}
-    answers: dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]] = {}
+    kept = KeptAnswers(shown)
     places: dict[str, int] = {}
-
-    def keep(record: MaskRecord, answer: Answer) -> None:
-        if (record.image, record.object_index) in wanted:
-            answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, answer() > 0)
 
     def count(records: list[MaskRecord]) -> None:
         if on_batch is not None:
@@ -160,5 +155,5 @@ def measure_interactively(
             yield batch
 
     batches = whole_batches(samples, image_size=model.image_size, batch_size=batch_size, num_workers=num_workers)
-    records = evaluate_interactively(model, placed(batches), questions, user=user, on_batch=count, on_prediction=keep)
-    return Measurement(records=records, answers=answers, places=places)
+    records = evaluate_interactively(model, placed(batches), questions, user=user, on_batch=count, on_prediction=kept)
+    return Measurement(records=records, answers=kept.answers, places=places)

@@ -136,7 +136,8 @@ def measure_automatic(
     *,
     settings: GeneratorSettings,
     shown: Collection[str] = (),
-    on_batch: Callable[[int], None] | None = None,
+    on_image: Callable[[ComparedImage], object] | None = None,
+    on_batch: Callable[[int], object] | None = None,
 ) -> AutomaticMeasurement:
     """Let a model propose masks for all images, and compare them with the objects.
 
@@ -145,6 +146,7 @@ def measure_automatic(
         batches: images are encoded a batch at a time; each then has its proposals alone.
         settings: of the mask generator.
         shown: names of the images whose segments are kept for pictures.
+        on_image: receives what is counted of each image, as soon as it is.
         on_batch: receives the number of images done with each batch, for showing progress.
     """
     images, segments = [], {}
@@ -158,6 +160,8 @@ def measure_automatic(
                 proposals = propose(model, _of_image(embedding, row), frame, points_per_side=settings.points_per_side)
                 compared, found = compare_image(proposals, sample, settings)
                 images.append(compared)
+                if on_image is not None:
+                    on_image(compared)
                 if sample.name in shown:
                     segments[sample.name] = found
             if on_batch is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -43,11 +43,25 @@ class ImageRecord:
 
 
 @dataclass(frozen=True)
+class MatchedImage:
+    """What came out for one image and for each of its objects."""
+
+    image: ImageRecord
+    objects: tuple[ObjectRecord, ...]
+
+
+@dataclass(frozen=True)
 class InstanceMeasurement:
     """What came out for each object and each image."""
 
     objects: Sequence[ObjectRecord]
     images: Sequence[ImageRecord]
+
+    @classmethod
+    def of(cls, matched: Iterable[MatchedImage]) -> InstanceMeasurement:
+        """Images put together."""
+        several = list(matched)
+        return cls([each for own in several for each in own.objects], [own.image for own in several])
 
     @property
     def summary(self) -> dict[str, float]:
@@ -95,6 +109,7 @@ def measure_instances(
     batch_size: int = 4,
     num_workers: int = 0,
     on_images: Callable[[int], object] | None = None,
+    on_match: Callable[[MatchedImage], object] | None = None,
     on_labels: Callable[[Sample, np.ndarray], None] | None = None,
 ) -> InstanceMeasurement:
     """Let a model find the objects of every image, and match them with the true ones.
@@ -105,6 +120,7 @@ def measure_instances(
         batch_size: images encoded at once.
         num_workers: processes that read and prepare.
         on_images: receives the number of images done, for showing progress.
+        on_match: receives what came out for each image, as soon as it is there.
         on_labels: receives each image with its true objects, and the found ones as `labels_of_instances` gives them.
 
     Raises:
@@ -117,8 +133,7 @@ def measure_instances(
             f"{', '.join(names[1:]) or 'one that is prompted'}."
         )
     places = (names.index(INTERIOR), names.index(BOUNDARY))
-    objects: list[ObjectRecord] = []
-    images: list[ImageRecord] = []
+    images: list[MatchedImage] = []
 
     def match(sample: Sample, predicted: Tensor) -> None:
         true = samples.objects[len(images)]  # they come in order
@@ -126,17 +141,19 @@ def measure_instances(
         ious = label_ious(labels, true.masks.numpy())  # (K, N)
         matched = greedy_matches(overlapping_pairs(torch.from_numpy(ious)))
         msa = detection_accuracy(matched, num_masks=ious.shape[0], num_objects=ious.shape[1])
-        images.append(ImageRecord(true.name, ious.shape[1], ious.shape[0], msa))
-        objects.extend(
+        objects = tuple(
             ObjectRecord(true.name, index, name, int(mask.sum()), float(ious[:, index].max(initial=0.0)))
             for index, (name, mask) in enumerate(zip(true.class_names, true.masks, strict=True))
         )
+        images.append(MatchedImage(ImageRecord(true.name, ious.shape[1], ious.shape[0], msa), objects))
+        if on_match is not None:
+            on_match(images[-1])
         if on_labels is not None:
             on_labels(true, labels)
 
     batches = whole_batches(samples, image_size=model.image_size, batch_size=batch_size, num_workers=num_workers)
     measure_classes(model, batches, on_batch=on_images, on_prediction=match)
-    return InstanceMeasurement(objects=objects, images=images)
+    return InstanceMeasurement.of(images)
 
 
 def labels_of_instances(predicted: np.ndarray, *, classes: tuple[int, int], boundary_px: int) -> np.ndarray:

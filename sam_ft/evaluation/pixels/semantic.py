@@ -36,6 +36,32 @@ class PixelClassifier(Protocol):
 
 
 @dataclass(frozen=True)
+class ImageCounts:
+    """Which classes were taken for which in one image.
+
+    Attributes:
+        image: its name.
+        pairs: (P, 3) int64: true class, predicted class and how many pixels, where there is one.
+        set_name: of a mixture the set that the image is from.
+    """
+
+    image: str
+    pairs: Tensor
+    set_name: str | None = None
+
+    @classmethod
+    def of(cls, sample: Sample, confusion: Tensor) -> ImageCounts:
+        """From the counts (K, K) of a sample."""
+        places = confusion.nonzero()
+        counts = confusion[places[:, 0], places[:, 1]]
+        return cls(sample.name, torch.cat([places, counts[:, None]], dim=1), sample.set_name)
+
+    def add_to(self, confusion: Tensor) -> None:
+        """Add the pixels to counts (K, K) int64."""
+        confusion.index_put_((self.pairs[:, 0], self.pairs[:, 1]), self.pairs[:, 2], accumulate=True)
+
+
+@dataclass(frozen=True)
 class SemanticMeasurement:
     """Which classes were taken for which, over all pixels of a data set whose class is known.
 
@@ -50,6 +76,18 @@ class SemanticMeasurement:
     confusion: Tensor
     num_images: int
     sets: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, class_names: tuple[str, ...], images: Iterable[ImageCounts]) -> SemanticMeasurement:
+        """Images put together."""
+        confusion = torch.zeros(len(class_names), len(class_names), dtype=torch.int64)
+        sets: dict[str, Tensor] = {}
+        several = list(images)
+        for image in several:
+            image.add_to(confusion)
+            if image.set_name is not None:
+                image.add_to(sets.setdefault(image.set_name, torch.zeros_like(confusion)))
+        return cls(class_names=class_names, confusion=confusion, num_images=len(several), sets=sets)
 
     @property
     def summary(self) -> dict[str, float]:
@@ -101,6 +139,7 @@ def measure_classes(
     batches: Iterable[Batch],
     *,
     on_batch: Callable[[int], object] | None = None,
+    on_counts: Callable[[ImageCounts], object] | None = None,
     on_prediction: Callable[[Sample, Tensor], None] | None = None,
 ) -> SemanticMeasurement:
     """Ask a model for the class of each pixel of `batches` and count the answers.
@@ -109,14 +148,14 @@ def measure_classes(
         model: it is in evaluation mode during the call and as it was afterwards.
         batches: each is moved to the model's device.
         on_batch: receives the number of images done with each batch, for showing progress.
+        on_counts: receives the counts of each image, as soon as they are there.
         on_prediction: receives each sample and the predicted classes `(H, W)` int64 at its resolution, on the CPU.
 
     Raises:
         ValueError: an object is of a class that the model does not know.
     """
     names = model.pixel_class_names
-    confusion, num_images = torch.zeros(len(names), len(names), dtype=torch.int64), 0
-    sets: dict[str, Tensor] = {}
+    images: list[ImageCounts] = []
     with evaluation_mode(model):
         for batch in batches:
             device = next(model.parameters()).device if isinstance(model, nn.Module) else batch.masks.device
@@ -124,13 +163,12 @@ def measure_classes(
             for own, sample in zip(logits, batch.samples, strict=True):
                 frame = Frame((sample.image.shape[0], sample.image.shape[1]), model.image_size)
                 predicted = frame.logits_to_source(own).argmax(dim=0).cpu()  # (H, W)
-                counts = confusion_matrix(predicted, class_map(sample, names), num_classes=len(names))
-                confusion += counts
-                if sample.set_name is not None:
-                    sets[sample.set_name] = sets.get(sample.set_name, 0) + counts
+                confusion = confusion_matrix(predicted, class_map(sample, names), num_classes=len(names))
+                images.append(ImageCounts.of(sample, confusion))
+                if on_counts is not None:
+                    on_counts(images[-1])
                 if on_prediction is not None:
                     on_prediction(sample, predicted)
-            num_images += len(batch.samples)
             if on_batch is not None:
                 on_batch(len(batch.samples))
-    return SemanticMeasurement(class_names=names, confusion=confusion, num_images=num_images, sets=sets)
+    return SemanticMeasurement.of(names, images)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from sam_ft.data.boundaries import BoundarySamples
-from sam_ft.evaluation.pixels.instances import InstanceMeasurement, measure_instances
+from sam_ft.evaluation.pixels.instances import InstanceMeasurement, MatchedImage, measure_instances
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.evaluation.unfinished.journal import Journals
 from sam_ft.pages.html import write_page
 from sam_ft.pages.page import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section
 from sam_ft.pages.versions import versions
@@ -30,31 +31,53 @@ class InstancesProtocol:
 
     def __call__(self, request: Request) -> Outcome:
         """Find and match the objects of every image."""
-        samples = request.samples
-        if not isinstance(samples, BoundarySamples):
-            raise ValueError(
-                "Expected a data set of data=boundaries for protocol=instances, such as that of the model's training, "
-                "but got another one."
-            )
-        shown = {samples.objects[index].name for index in spread_evenly(request.pictures, len(samples))}
-        rows: list[PictureRow] = []
+        samples = _boundaries(request)
+        shown = [] if request.shard else spread_evenly(request.pictures, len(samples))
+        names = {samples.objects[index].name for index in shown}
+        rows: dict[str, PictureRow] = {}
 
         def keep(sample: Sample, labels: np.ndarray) -> None:
-            if sample.name in shown:
-                rows.append(_row(sample, labels))
+            if sample.name in names:
+                rows[sample.name] = _row(sample, labels)
 
-        with request.progress() as bar:
-            measurement = measure_instances(
+        with request.share(self.journals(request)) as (share, report):
+            measure_instances(
                 request.model,
-                samples,
+                samples.only(share.indices),
                 batch_size=request.batch_size,
                 num_workers=request.num_workers,
-                on_images=bar.update,
+                on_images=report,
+                on_match=share.add,
                 on_labels=keep,
             )
+        if request.shard:
+            return Outcome({}, written=())
+        missing = [index for index in shown if samples.objects[index].name not in rows]
+        measure_instances(request.model, samples.only(missing), on_labels=keep)
+        measurement = InstanceMeasurement.of(self.journals(request).expect_complete().values())
         measurement.write(request.output)
-        write_page(request.output / "index.html", _page(measurement, request, rows))
+        pictures = [rows[samples.objects[index].name] for index in shown]
+        write_page(request.output / "index.html", _page(measurement, request, pictures))
+        self.journals(request).remove()
         return Outcome(measurement.summary, written=("objects.csv",))
+
+    def journals(self, request: Request) -> Journals[MatchedImage]:
+        """What is finished, while not everything is."""
+        return request.journals(MatchedImage, settings={"name": "instances"})
+
+
+def _boundaries(request: Request) -> BoundarySamples:
+    """What is measured.
+
+    Raises:
+        ValueError: The samples are others.
+    """
+    if not isinstance(request.samples, BoundarySamples):
+        raise ValueError(
+            "Expected a data set of data=boundaries for protocol=instances, such as that of the model's training, "
+            "but got another one."
+        )
+    return request.samples
 
 
 def _page(measurement: InstanceMeasurement, request: Request, rows: list[PictureRow]) -> Page:

@@ -6,18 +6,21 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from sam_ft.download import checksum_of
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import FirstClick, RecordedUser, SimulatedUser, User
 from sam_ft.evaluation.measuring import Measurement
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.records.file import NAMES, RecordsFormat, read_records, records_path
+from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.showing.cases import cases_to_show
 from sam_ft.evaluation.showing.extremes import ask_extremes_again
 from sam_ft.evaluation.showing.page import MEASURED, evaluation_page
 from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.evaluation.showing.summary_tables import summary_tables
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, Shard
+from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement
+from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.pages.html import write_page
 from sam_ft.pages.page import PictureRow
 from sam_ft.pages.tables import write_tables
@@ -126,9 +129,13 @@ class InteractiveProtocol:
         intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
         return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
 
-    def journals(self, request: Request) -> Journals:
-        """What is finished, while not everything is."""
-        return Journals(request.output / "unfinished", {**request.about, "protocol": asdict(self)})
+    def journals(self, request: Request) -> Journals[list[MaskRecord]]:
+        """What is finished, while not everything is; recorded clicks are told by what their file holds."""
+        settings = {"name": "interactive", **asdict(self)}
+        del settings["records"]
+        if self.clicks_from is not None:
+            settings["clicks_from"] = checksum_of(records_path(self.clicks_from))
+        return request.journals(list[MaskRecord], settings=settings)
 
     def extremes(self, request: Request, measurement: Measurement, user: User) -> list[PictureRow]:
         """The worst, median and best answers as pictures, a third as many of each as there are other pictures."""

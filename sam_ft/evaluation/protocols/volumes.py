@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -12,8 +12,10 @@ from sam_ft.checks import expect_bool, expect_number, expect_whole_number
 from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import write_label_volume
 from sam_ft.evaluation.protocols.request import Outcome, Request
+from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.evaluation.unfinished.shares import Shard, open_share
 from sam_ft.evaluation.volumes.answers import BOX, VolumeAnswer, classified_volume, number_of, prompted_volume
-from sam_ft.evaluation.volumes.measuring import measure_volume, one_by_one
+from sam_ft.evaluation.volumes.measuring import MeasuredVolume, measure_volume, one_by_one
 from sam_ft.evaluation.volumes.page import volume_page
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement
 from sam_ft.pages.html import write_page
@@ -55,14 +57,22 @@ class VolumesProtocol:
     def __call__(self, request: Request) -> Outcome:
         """Segment and score one volume after the other."""
         slices = self._slices(request)
-        measured = []
-        with replace(request, samples=slices).progress() as bar:
+        journals = self.journals(request)
+        with (
+            open_share(journals, request.shard or Shard()) as share,
+            replace(request, samples=slices).progress() as bar,
+        ):
+            volumes = list(one_by_one(slices))
+            bar.update(sum(len(volumes[index]) for index in share.done))
             ask = self._ask(request, on_images=bar.update)
-            for one in one_by_one(slices):
+            for one in (volumes[index] for index in share.indices):
                 answer = ask(one)
-                measured.append(measure_volume(one, answer, tolerance_mm=self.tolerance_mm))
                 if self.save_volumes:
                     _save(answer, one, folder=request.output / "volumes")
+                share.add(measure_volume(one, answer, tolerance_mm=self.tolerance_mm))
+        if request.shard:
+            return Outcome({}, written=())
+        measured = list(journals.expect_complete().values())
         measurement = VolumeMeasurement(
             scores=[score for volume in measured for score in volume.scores],
             tolerance_mm=self.tolerance_mm,
@@ -74,7 +84,14 @@ class VolumesProtocol:
             measurement, title=request.title, volumes=measured, pictures=request.pictures, command=request.command
         )
         write_page(request.output / "index.html", page)
+        journals.remove()
         return Outcome(measurement.summary, written=("volumes.csv", *(["volumes/"] if self.save_volumes else [])))
+
+    def journals(self, request: Request) -> Journals[MeasuredVolume]:
+        """What is finished, while not everything is: volume by volume."""
+        count = len({entry.volume for entry in self._slices(request).entries})
+        settings = {"name": "volumes", **asdict(self)}
+        return request.journals(MeasuredVolume, settings=settings, count=count, unit="volume")
 
     def _slices(self, request: Request) -> VolumeSlices:
         """What is measured.
