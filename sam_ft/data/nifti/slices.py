@@ -94,10 +94,11 @@ class VolumeSlices:
 
     @property
     def source_files(self) -> tuple[Path, ...]:
-        """Those that images and labels are read from."""
+        """Those that images and labels are read from, of volumes without an object too."""
+        numbers = sorted({entry.volume for entry in (*self.entries, *self._empty)})
         return tuple(
             path
-            for volume in self.volumes
+            for volume in (self.volumes[number] for number in numbers)
             for identity in (*(image.identity for image in volume.images), volume.label.identity)
             for path in identity.paths
         )
