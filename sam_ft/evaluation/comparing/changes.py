@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from sam_ft.evaluation.records.mask_record import MaskRecord, prompt_key, prompt_order, prompt_words
+from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key, prompt_key, prompt_order, prompt_words
 from sam_ft.metrics.bootstrap import clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"
@@ -181,7 +181,7 @@ def _changes(
     objects: str,
     wanted: Callable[[MaskRecord], bool],
 ) -> list[Change]:
-    if [_key(record) for record in before] != [_key(record) for record in after]:
+    if [answer_key(record) for record in before] != [answer_key(record) for record in after]:
         raise ValueError("Expected records of the same masks and prompts before and after, but they differ.")
     pairs: dict[tuple[int, int], list[tuple[MaskRecord, MaskRecord]]] = {}
     for pair in zip(before, after, strict=True):
@@ -197,7 +197,3 @@ def _changes(
         )
         for place in sorted(pairs)
     ]
-
-
-def _key(record: MaskRecord) -> tuple[str, int, str, int]:
-    return record.image, record.object_index, record.prompt, record.num_clicks

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sam_ft.evaluation.comparing.changes import Change, changes_by_class, changes_by_prompt, changes_by_size
 from sam_ft.evaluation.comparing.changes_shown import changes_table
-from sam_ft.evaluation.records.mask_record import MaskRecord, prompt_key, prompt_order, prompt_words
+from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key, prompt_key, prompt_order, prompt_words
 from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.files import write_json
 from sam_ft.pages.page import Table
@@ -113,9 +113,9 @@ def pair(first: Sequence[MaskRecord], second: Sequence[MaskRecord], *, names: tu
     if not shared:
         ways = [", ".join(each[place] for place in sorted(each)) for each in asked]
         raise ValueError(f"Expected a prompt that both were asked with, but got {ways[0]} and {ways[1]}.")
-    partner = {_key(record): record for record in second}
+    partner = {answer_key(record): record for record in second}
     chosen = [record for record in first if prompt_order(record) in shared]
-    if missing := [record for record in chosen if _key(record) not in partner]:
+    if missing := [record for record in chosen if answer_key(record) not in partner]:
         raise ValueError(
             f"Expected answers to the same prompts for every mask, but {names[1]} has none with "
             f"{prompt_words(prompt_key(missing[0]))} for object {missing[0].object_index} of {missing[0].image}."
@@ -124,7 +124,7 @@ def pair(first: Sequence[MaskRecord], second: Sequence[MaskRecord], *, names: tu
     return PairedEvaluations(
         names=names,
         first=chosen,
-        second=[partner[_key(record)] for record in chosen],
+        second=[partner[answer_key(record)] for record in chosen],
         left_out=[either[place] for place in sorted(either.keys() - shared)],
     )
 
@@ -147,7 +147,3 @@ def _expect_same_masks(first: Sequence[MaskRecord], second: Sequence[MaskRecord]
             f"Expected two evaluations of the same masks, but object {index} of {image} has {areas[0]} pixels of "
             f"{classes[0]} in {names[0]} and {areas[1]} pixels of {classes[1]} in {names[1]}."
         )
-
-
-def _key(record: MaskRecord) -> tuple[str, int, str, int]:
-    return record.image, record.object_index, record.prompt, record.num_clicks

@@ -31,6 +31,11 @@ class MaskRecord:
     boundary_iou: float | None = None  # of the boundaries alone, where it was measured
 
 
+def answer_key(record: MaskRecord) -> tuple[str, int, str, int]:
+    """What tells the answers of one evaluation apart: image, object, prompt and number of clicks."""
+    return record.image, record.object_index, record.prompt, record.num_clicks
+
+
 def prompt_order(record: MaskRecord) -> tuple[int, int]:
     """By which records are sorted by prompt: clicks by their number, then the box alone and with clicks, the mask."""
     return get_args(PromptKind).index(record.prompt), record.num_clicks

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from sam_ft.evaluation.asking.asked_objects import Answer
-from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key
 from sam_ft.evaluation.showing.cases import ShownCase
 
 
@@ -18,7 +18,7 @@ class KeptAnswers:
         shown: The objects.
 
     Attributes:
-        answers: (image, object, prompt, number of clicks) -> record and mask (H, W) bool.
+        answers: `answer_key` -> record and mask (H, W) bool.
     """
 
     def __init__(self, shown: Sequence[ShownCase]) -> None:
@@ -27,4 +27,4 @@ class KeptAnswers:
 
     def __call__(self, record: MaskRecord, answer: Answer) -> None:
         if (record.image, record.object_index) in self._wanted:
-            self.answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, answer() > 0)
+            self.answers[answer_key(record)] = (record, answer() > 0)
