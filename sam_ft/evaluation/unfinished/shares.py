@@ -59,8 +59,9 @@ class OpenShare(Generic[Entry]):
     """
 
     def __init__(self, batches: list[range], *, finished: Collection[int], writer: JournalWriter[Entry]) -> None:
-        self.batches = [batch for batch in batches if any(index not in finished for index in batch)]
-        self.done = [index for batch in batches if batch not in self.batches for index in batch]
+        is_done = [all(index in finished for index in batch) for batch in batches]
+        self.batches = [batch for batch, done in zip(batches, is_done, strict=True) if not done]
+        self.done = [index for batch, done in zip(batches, is_done, strict=True) if done for index in batch]
         self._finished = finished
         self._writer = writer
         self._next = iter(self.indices)
