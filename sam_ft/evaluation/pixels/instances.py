@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from sam_ft.data.boundaries import BOUNDARY, INTERIOR, BoundarySamples
 from sam_ft.data.collation import whole_batches
 from sam_ft.evaluation.pixels.semantic import PixelClassifier, measure_classes
 from sam_ft.files import atomic_write, write_json
-from sam_ft.metrics.bootstrap import clustered_interval
+from sam_ft.metrics.bootstrap import Interval, ends_of, interval_or_none
 from sam_ft.metrics.detection import detection_accuracy, greedy_matches, overlapping_pairs
 from sam_ft.types import Sample
 
@@ -66,22 +67,24 @@ class InstanceMeasurement:
             "num_images": len(self.images),
         }
 
-    @property
-    def intervals(self) -> dict[str, list[float]]:
-        """95 % bootstrap intervals of `best_iou` and `msa`; images are drawn."""
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """95 % bootstrap intervals of `best_iou` and `msa`; images are drawn, and of a few there are none."""
         values = {
             "best_iou": [(each.best_iou, each.image) for each in self.objects],
             "msa": [(each.msa, each.image) for each in self.images],
         }
         found = {
-            name: clustered_interval(torch.tensor([value for value, _ in pairs]), [image for _, image in pairs])
+            name: interval_or_none(
+                torch.tensor([value for value, _ in pairs], dtype=torch.float64), [image for _, image in pairs]
+            )
             for name, pairs in values.items()
         }
-        return {name: [interval.low, interval.high] for name, interval in found.items()}
+        return {name: interval for name, interval in found.items() if interval is not None}
 
     def write(self, output: str | Path) -> None:
         """Write `summary.json`, and `objects.csv` with one row per true object."""
-        write_json(Path(output) / "summary.json", {**self.summary, "intervals": self.intervals})
+        write_json(Path(output) / "summary.json", {**self.summary, "intervals": ends_of(self.intervals)})
         with atomic_write(Path(output) / "objects.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [field.name for field in fields(ObjectRecord)])
             writer.writeheader()

@@ -18,6 +18,7 @@ from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.evaluation.showing.summary_tables import summary_tables
 from sam_ft.evaluation.unfinished.journal import Journals
 from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, Shard
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
 from sam_ft.pages.page import PictureRow
 from sam_ft.pages.tables import write_tables
@@ -108,7 +109,7 @@ class InteractiveProtocol:
         if request.shard:
             return Outcome({}, written=())
         measurement = work.result(answers, shown=shown)
-        if foreign := sorted(set(measurement.by_class) - set(model.class_names)) if model.class_names else []:
+        if foreign := sorted(measurement.classes.records.keys() - set(model.class_names)) if model.class_names else []:
             _logger.warning("The model does not know the classes %s, which count as not told.", ", ".join(foreign))
         measurement.write(request.output, records=self.records)
         tables = write_tables(request.output, "summary", summary_tables(measurement))
@@ -123,7 +124,7 @@ class InteractiveProtocol:
         )
         write_page(request.output / "index.html", page)
         work.journals.remove()
-        intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
+        intervals = ends_of(measurement.intervals)
         return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
 
     def journals(self, request: Request) -> Journals:

@@ -14,9 +14,11 @@ from sam_ft.data.nifti.writing import write_label_volume
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.volumes.answers import BOX, VolumeAnswer, classified_volume, number_of, prompted_volume
 from sam_ft.evaluation.volumes.measuring import measure_volume, one_by_one
-from sam_ft.evaluation.volumes.page import volume_page
+from sam_ft.evaluation.volumes.page import volume_page, volume_tables
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import write_tables
 
 _logger = logging.getLogger("sam_ft.evaluate")
 
@@ -74,7 +76,11 @@ class VolumesProtocol:
             measurement, title=request.title, volumes=measured, pictures=request.pictures, command=request.command
         )
         write_page(request.output / "index.html", page)
-        return Outcome(measurement.summary, written=("volumes.csv", *(["volumes/"] if self.save_volumes else [])))
+        tables = write_tables(request.output, "summary", volume_tables(measurement))
+        saved = ["volumes/"] if self.save_volumes else []
+        return Outcome(
+            measurement.summary, written=("volumes.csv", *tables, *saved), intervals=ends_of(measurement.intervals)
+        )
 
     def _slices(self, request: Request) -> VolumeSlices:
         """What is measured.

@@ -12,25 +12,33 @@ from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.records.summaries import Figure
 
 PERCENTS = (85, 90)
+CLICKS, FAILURES = "noc@", "nof@"
+"""How the names of figures begin that are numbers of clicks, and of masks that never got there."""
 
 
 def clicks_needed(records: Sequence[MaskRecord]) -> dict[str, Figure]:
     """`noc@85` and `noc@90`: the clicks that each mask took; empty where no more than one click was asked for."""
     last = _last(records)
-    found = {f"noc@{percent}": Figure() for percent in PERCENTS} if last else {}
+    found = {f"{CLICKS}{percent}": Figure() for percent in PERCENTS} if last else {}
     for record in last:
         for percent in PERCENTS:
-            found[f"noc@{percent}"].add(record, _clicks_to(record, percent) or record.num_clicks)
+            found[f"{CLICKS}{percent}"].add(record, _clicks_to(record, percent) or record.num_clicks)
     return found
 
 
 def failures(records: Sequence[MaskRecord]) -> dict[str, float]:
     """`nof@85` and `nof@90`: how many masks never got there."""
+    return {key: sum(figure.values) for key, figure in never_reached(records).items()}
+
+
+def never_reached(records: Sequence[MaskRecord]) -> dict[str, Figure]:
+    """`nof@85` and `nof@90`: of each mask 1 if it never got there, else 0; empty as `clicks_needed`."""
     last = _last(records)
-    return {
-        f"nof@{percent}": sum(_clicks_to(record, percent) is None for record in last)
-        for percent in (PERCENTS if last else ())
-    }
+    found = {f"{FAILURES}{percent}": Figure() for percent in PERCENTS} if last else {}
+    for record in last:
+        for percent in PERCENTS:
+            found[f"{FAILURES}{percent}"].add(record, float(_clicks_to(record, percent) is None))
+    return found
 
 
 def _last(records: Sequence[MaskRecord]) -> list[MaskRecord]:

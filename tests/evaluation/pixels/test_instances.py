@@ -111,12 +111,27 @@ def test_objects_are_matched_and_written(tmp_path: Path) -> None:
     assert outcome.summary["msa"] == pytest.approx((1 + at_one_half / 10) / 2)
     assert (outcome.summary["num_objects"], outcome.summary["num_found"], outcome.summary["num_images"]) == (6, 4, 2)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    low, high = summary["intervals"]["best_iou"]
-    assert low < summary["best_iou"] < high
+    assert summary["intervals"] == {}  # two images are too few
+    assert "95 %" not in (tmp_path / "index.html").read_text()
+    assert f"| mSA | {outcome.summary['msa']:.3f} | 2 images |" in (tmp_path / "summary.md").read_text()
+    assert {"summary.md", "summary.tex"} <= set(outcome.written)
     with (tmp_path / "objects.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["best_iou"]) for row in rows] == [1, 1, 1, half, half, 0]
     assert (tmp_path / "index.html").read_text().count("<img") == 2
+
+
+def test_ten_images_have_intervals(tmp_path: Path) -> None:
+    samples = BoundarySamples([sample(str(number)) for number in range(10)], boundary_px=2)  # type: ignore[arg-type]
+    answers = [classes_of(each) for each in samples]
+    for number, answer in enumerate(answers):
+        answer[4 : 4 + number % 4] = 0  # rows of both squares are missed
+    outcome = InstancesProtocol()(request_of(Knows(*answers), samples, tmp_path))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    for key in ("best_iou", "msa"):
+        low, high = summary["intervals"][key]
+        assert low < summary[key] < high and outcome.intervals[key] == (low, high)
+        assert f"{summary[key]:.3f} [{low:.3f}, {high:.3f}]" in (tmp_path / "summary.md").read_text()
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:
