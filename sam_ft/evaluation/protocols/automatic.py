@@ -11,10 +11,12 @@ from sam_ft.data.collation import whole_batches
 from sam_ft.data.json_files import read_json_object
 from sam_ft.evaluation.everything.automatic import measure_automatic
 from sam_ft.evaluation.everything.automatic_image import GeneratorSettings
-from sam_ft.evaluation.everything.page import automatic_page
+from sam_ft.evaluation.everything.page import automatic_page, automatic_tables
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import write_tables
 
 _logger = logging.getLogger("sam_ft.evaluate")
 
@@ -59,7 +61,8 @@ class AutomaticProtocol:
         measurement.write(request.output)
         page = automatic_page(measurement, title=request.title, samples=shown, command=request.command)
         write_page(request.output / "index.html", page)
-        return Outcome(measurement.summary, written=("objects.csv",))
+        tables = write_tables(request.output, "summary", automatic_tables(measurement))
+        return Outcome(measurement.summary, written=("objects.csv", *tables), intervals=ends_of(measurement.intervals))
 
     def settings(self) -> GeneratorSettings:
         """Each threshold as it is given, else that of the file, else segment_anything's.
