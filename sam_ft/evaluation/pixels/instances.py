@@ -102,6 +102,8 @@ def measure_instances(
 ) -> InstanceMeasurement:
     """Let a model find the objects of every image, and match them with the true ones.
 
+    A found object of which more than half lies where nobody knows what there is is neither right nor wrong.
+
     Args:
         model: what tells interior, boundary and background.
         samples: the images, with their objects behind.
@@ -127,9 +129,10 @@ def measure_instances(
         true = samples.objects[len(images)]  # they come in order
         labels = labels_of_instances(predicted.numpy(), classes=places, boundary_px=samples.boundary_px)
         ious = label_ious(labels, true.masks.numpy())  # (K, N)
-        matched = greedy_matches(overlapping_pairs(torch.from_numpy(ious)))
-        msa = detection_accuracy(matched, num_masks=ious.shape[0], num_objects=ious.shape[1])
-        images.append(ImageRecord(true.name, ious.shape[1], ious.shape[0], msa))
+        counted = ious[~excused_labels(labels, true.unknown)]
+        matched = greedy_matches(overlapping_pairs(torch.from_numpy(counted)))
+        msa = detection_accuracy(matched, num_masks=counted.shape[0], num_objects=counted.shape[1])
+        images.append(ImageRecord(true.name, counted.shape[1], counted.shape[0], msa))
         objects.extend(
             ObjectRecord(true.name, index, name, int(mask.sum()), float(ious[:, index].max(initial=0.0)))
             for index, (name, mask) in enumerate(zip(true.class_names, true.masks, strict=True))
@@ -163,6 +166,17 @@ def labels_of_instances(predicted: np.ndarray, *, classes: tuple[int, int], boun
     distances, nearest = ndimage.distance_transform_edt(~interior, return_indices=True)
     grown = regions[tuple(nearest)]
     return np.where(interior | (boundary & (distances <= 2 * boundary_px)), grown, 0).astype(np.int32)
+
+
+def excused_labels(labels: np.ndarray, unknown: Tensor | None) -> np.ndarray:
+    """Of which labels, `(H, W)` of 0 to K, more than half is unknown, `(H, W)` bool: `(K,)` bool."""
+    num_labels = int(labels.max(initial=0))
+    if unknown is None:
+        return np.zeros(num_labels, dtype=bool)
+    areas, inside = (
+        np.bincount(part.ravel(), minlength=num_labels + 1)[1:] for part in (labels, labels[unknown.numpy()])
+    )
+    return 2 * inside > areas
 
 
 def label_ious(labels: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +120,22 @@ def test_objects_are_matched_and_written(tmp_path: Path) -> None:
         rows = list(csv.DictReader(file))
     assert [float(row["best_iou"]) for row in rows] == [1, 1, 1, half, half, 0]
     assert (tmp_path / "index.html").read_text().count("<img") == 2
+
+
+@pytest.mark.parametrize("rows, is_excused", [(2, False), (3, True)])
+def test_a_found_object_that_nobody_knows_is_neither_right_nor_wrong(
+    tmp_path: Path, rows: int, is_excused: bool
+) -> None:
+    """An invented square of 4 x 4 pixels, of which half or more is ignored; objects are known all the same."""
+    ignored = torch.zeros(32, 32, dtype=torch.bool)
+    ignored[26 : 26 + rows, 2:6] = True
+    ignored[4:14, 2:12] = True  # where an object lies
+    samples = BoundarySamples([replace(sample(), ignored=ignored)], boundary_px=2)  # type: ignore[arg-type]
+    answer = classes_of(samples[0])
+    answer[26:30, 2:6] = 1
+    outcome = InstancesProtocol()(request_of(Knows(answer), samples, tmp_path))
+    assert outcome.summary["num_found"] == (3 if is_excused else 4)
+    assert outcome.summary["msa"] == (1 if is_excused else 3 / 4)
 
 
 def test_ten_images_have_intervals(tmp_path: Path) -> None:
