@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sam_ft.data.boundaries import BOUNDARY, INTERIOR, BoundarySamples
 from sam_ft.data.collation import whole_batches
+from sam_ft.data.measurable import expect_measurable, expect_pixels
 from sam_ft.evaluation.pixels.semantic import PixelClassifier, measure_classes
 from sam_ft.files import atomic_write, write_json
 from sam_ft.metrics.bootstrap import Interval, ends_of, interval_or_none
@@ -113,7 +114,7 @@ def measure_instances(
         on_labels: receives each image with its true objects, and the found ones as `labels_of_instances` gives them.
 
     Raises:
-        ValueError: the model knows other classes.
+        ValueError: the model knows other classes, or what `whole_batches` raises, here of the objects.
     """
     names = model.pixel_class_names
     if set(names[1:]) != {INTERIOR, BOUNDARY}:
@@ -121,12 +122,14 @@ def measure_instances(
             f"Expected a model of the classes {INTERIOR} and {BOUNDARY}, as data=boundaries teaches them, but got "
             f"{', '.join(names[1:]) or 'one that is prompted'}."
         )
+    expect_measurable(samples.objects)
     places = (names.index(INTERIOR), names.index(BOUNDARY))
     objects: list[ObjectRecord] = []
     images: list[ImageRecord] = []
 
     def match(sample: Sample, predicted: Tensor) -> None:
         true = samples.objects[len(images)]  # they come in order
+        expect_pixels(true)
         labels = labels_of_instances(predicted.numpy(), classes=places, boundary_px=samples.boundary_px)
         ious = label_ious(labels, true.masks.numpy())  # (K, N)
         counted = ious[~excused_labels(labels, true.unknown)]
