@@ -18,7 +18,7 @@ from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import User
 from sam_ft.evaluation.records.file import NAMES, RecordsFormat, write_records
 from sam_ft.evaluation.records.intervals import intervals
-from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.evaluation.records.mask_record import MaskRecord, of_summary
 from sam_ft.evaluation.records.parts import Parts, by_class, by_set, whole_summary
 from sam_ft.evaluation.records.summaries import write_summary
 from sam_ft.evaluation.showing.cases import ShownCase
@@ -59,9 +59,10 @@ class Measurement:
 
     @property
     def calibration(self) -> Calibration:
-        """What the model thinks of its masks against what they are, over all records."""
-        predicted = torch.tensor([record.predicted_iou for record in self.records])
-        return calibration(predicted, torch.tensor([record.iou for record in self.records]))
+        """What the model thinks of its masks against what they are, over the records that figures are wanted of."""
+        records = of_summary(self.records)
+        predicted = torch.tensor([record.predicted_iou for record in records])
+        return calibration(predicted, torch.tensor([record.iou for record in records]))
 
     def write(self, output: str | Path, *, records: RecordsFormat = "csv") -> None:
         """Write `summary.json`, and the records as `records.csv` or `records.parquet`."""

@@ -98,7 +98,7 @@ class AskedObjects:
         return replace(self, ious=ious, reached_after=self.reached_after.masked_fill(is_first, num_clicks))
 
     def answers(
-        self, prompt: PromptKind, num_clicks: int, *, boundary: bool = False
+        self, prompt: PromptKind, num_clicks: int, *, boundary: bool = False, in_summary: bool = True
     ) -> Iterator[tuple[MaskRecord, Answer]]:
         """A record and the logits of its mask for each object; with the IoU of the boundaries if wanted."""
         ious = iou(self.masks, self.targets) if self.ious is None else self.ious
@@ -126,6 +126,7 @@ class AskedObjects:
                 clicks_to_85=to_85,
                 clicks_to_90=to_90,
                 boundary_iou=boundary_ious[n],
+                in_summary=in_summary,
             )
             yield record, partial(self._logits_at_source, n)
 

@@ -45,6 +45,7 @@ class InteractiveProtocol:
         boundary: As there.
         first_click: See `SimulatedUser`, also for `seed`.
         seed: As there.
+        every_round: As there.
         clicks_from: Records of another evaluation, or its folder, whose clicks are repeated; None: own clicks.
         records: In which format the records are written.
 
@@ -60,6 +61,7 @@ class InteractiveProtocol:
     boundary: bool = False
     first_click: FirstClick = "centre"
     seed: int = 0
+    every_round: bool = True
     clicks_from: str | None = None
     records: RecordsFormat = "csv"
 
@@ -73,7 +75,9 @@ class InteractiveProtocol:
     @property
     def questions(self) -> Questions:
         """What each object is asked for with."""
-        return Questions(self.clicks, self.box, self.box_clicks, self.mask, self.oracle, self.boundary)
+        return Questions(
+            self.clicks, self.box, self.box_clicks, self.mask, self.oracle, self.boundary, self.every_round
+        )
 
     def user(self) -> User:
         """Who clicks."""

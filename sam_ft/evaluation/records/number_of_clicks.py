@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
+
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.records.summaries import Figure
 
@@ -23,6 +25,37 @@ def clicks_needed(records: Sequence[MaskRecord]) -> dict[str, Figure]:
     for record in last:
         for percent in PERCENTS:
             found[f"{CLICKS}{percent}"].add(record, _clicks_to(record, percent) or record.num_clicks)
+    return found
+
+
+def clicks_to(records: Sequence[MaskRecord], iou: float) -> Figure:
+    """The clicks that each mask took to any IoU, from records of every round (`Questions.every_round`).
+
+    Args:
+        records: of one evaluation.
+        iou: above 0, up to 1.
+
+    Returns:
+        Of each mask the first round in which it had the IoU, else the last round.
+
+    Raises:
+        ValueError: a round is missing, so that the IoU may have been reached there.
+    """
+    rounds: dict[tuple[str, int], list[MaskRecord]] = {}
+    for record in records:
+        if record.prompt == "click":
+            rounds.setdefault((record.image, record.object_index), []).append(record)
+    found, limit = Figure(), torch.tensor(iou)  # float32, as IoUs are
+    for own in rounds.values():
+        ordered = sorted(own, key=lambda record: record.num_clicks)
+        if [record.num_clicks for record in ordered] != list(range(1, len(ordered) + 1)):
+            counts = ", ".join(str(record.num_clicks) for record in ordered)
+            raise ValueError(
+                f"Expected a record of every round of clicks (protocol.every_round=true), but got those of {counts} "
+                f"clicks for object {ordered[0].object_index} of {ordered[0].image}."
+            )
+        reached = (each.num_clicks for each in ordered if torch.tensor(each.iou) >= limit)
+        found.add(ordered[-1], next(reached, ordered[-1].num_clicks))
     return found
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sam_ft.evaluation.records.mask_record import MaskRecord, prompt_key, prompt_order
+from sam_ft.evaluation.records.mask_record import MaskRecord, of_summary, prompt_key, prompt_order
 from sam_ft.files import write_json
 
 ORACLE = "_oracle"
@@ -38,13 +38,13 @@ class Figure:
 
 
 def figures(records: Sequence[MaskRecord]) -> dict[str, Figure]:
-    """What the means of `summarise` are over.
+    """What the means of `summarise` are over; rounds that are not `in_summary` have none.
 
     Returns:
         `miou@1`, `miou@box`, then `miou@1_oracle`, then `mbiou@1` (boundaries), then `class_accuracy@1`.
     """
     found: dict[str, dict[str, Figure]] = {"miou": {}, "oracle": {}, "boundary": {}, "class": {}}
-    for record in sorted(records, key=prompt_order):
+    for record in sorted(of_summary(records), key=prompt_order):
         key = prompt_key(record)
         found["miou"].setdefault(f"miou@{key}", Figure()).add(record, record.iou)
         if record.oracle_iou is not None:

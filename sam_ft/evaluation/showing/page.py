@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sam_ft.charts.calibration import calibration_figure
 from sam_ft.charts.curves import curves_figure
 from sam_ft.evaluation.measuring import Measurement
+from sam_ft.evaluation.records.mask_record import of_summary
 from sam_ft.evaluation.records.summaries import miou_keys
 from sam_ft.evaluation.showing.cases import ShownCase
 from sam_ft.evaluation.showing.figures import interval_words
@@ -112,7 +113,7 @@ def calibration_picture(calibrated: Calibration) -> Picture:
 
 def _rows(measurement: Measurement, shown: Sequence[ShownCase]) -> list[PictureRow]:
     """Each case after the fewest and the most clicks and with a box."""
-    clicks = {record.num_clicks for record in measurement.records if record.prompt == "click"}
+    clicks = {record.num_clicks for record in of_summary(measurement.records) if record.prompt == "click"}
     prompts = [*(("click", count) for count in sorted({min(clicks), max(clicks)} if clicks else clicks)), ("box", 0)]
     return [
         picture_row(case, {"prediction": measurement}, prompt=prompt, num_clicks=num_clicks)
