@@ -181,7 +181,7 @@ def demo_page(
     sections = [
         Section(
             "Results",
-            [miou_table(summaries), curves(summaries), class_table(measurements["after"].by_class)],
+            [miou_table(summaries), curves(summaries), class_table(measurements["after"].classes.summaries)],
             lead=PROTOCOL,
         ),
         Section(

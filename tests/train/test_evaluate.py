@@ -263,7 +263,13 @@ def test_evaluate_measures_what_the_model_finds_by_itself(sam_ft: Program, run: 
     loose = ["protocol.pred_iou_thresh=0", "protocol.stability_score_thresh=0"]
     done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", *given, *loose)
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "objects.csv", "index.html"}
+    tables = {"summary.md", "summary.tex"}
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == {
+        "summary.json",
+        "objects.csv",
+        "index.html",
+        *tables,
+    }
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     test = Synthetic.splits(1, num_val=1, num_test=2, image_size=64).test
     assert test is not None

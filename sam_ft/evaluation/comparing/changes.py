@@ -9,12 +9,9 @@ from dataclasses import dataclass
 import torch
 
 from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key, prompt_key, prompt_order, prompt_words
-from sam_ft.metrics.bootstrap import clustered_interval
+from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"
-LEAST_IMAGES = 10
-"""With fewer images the bootstrap's interval is too narrow: there are too few different draws."""
-
 SMALL, LARGE = 32**2, 96**2
 """COCO's limits between small, medium and large objects, in pixels of the source."""
 
@@ -36,7 +33,7 @@ class Change:
     @property
     def verdict(self) -> str:
         """In words: better or worse if the interval lies on one side of zero."""
-        if self.num_images < LEAST_IMAGES:
+        if self.num_images < LEAST_CLUSTERS:
             return UNKNOWN
         return BETTER if self.low > 0 else WORSE if self.high < 0 else SAME
 

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from sam_ft.evaluation.comparing.changes import Change, changes_by_class, changes_by_prompt, changes_by_size
 from sam_ft.evaluation.comparing.changes_shown import changes_table
-from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key, prompt_key, prompt_order, prompt_words
+from sam_ft.evaluation.records.mask_record import (
+    MaskRecord,
+    answer_key,
+    of_summary,
+    prompt_key,
+    prompt_order,
+    prompt_words,
+)
 from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.files import write_json
 from sam_ft.pages.page import Table
@@ -107,6 +114,7 @@ def pair(first: Sequence[MaskRecord], second: Sequence[MaskRecord], *, names: tu
     Raises:
         ValueError: The masks are not the same ones, or were never asked for in the same way.
     """
+    first, second = of_summary(first), of_summary(second)
     _expect_same_masks(first, second, names)
     asked = [{prompt_order(record): prompt_words(prompt_key(record)) for record in each} for each in (first, second)]
     shared = asked[0].keys() & asked[1].keys()

@@ -14,10 +14,12 @@ from sam_ft.data.collation import whole_batches
 from sam_ft.data.json_files import read_json_object
 from sam_ft.evaluation.everything.automatic import AutomaticMeasurement, measure_automatic
 from sam_ft.evaluation.everything.automatic_image import ComparedImage, GeneratorSettings
-from sam_ft.evaluation.everything.page import automatic_page
+from sam_ft.evaluation.everything.page import automatic_page, automatic_tables
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import write_tables
 from sam_ft.types import Batch, Sample
 
 _logger = logging.getLogger("sam_ft.evaluate")
@@ -63,8 +65,9 @@ class AutomaticProtocol:
         measurement.write(request.output)
         page = automatic_page(measurement, title=request.title, samples=shown, command=request.command)
         write_page(request.output / "index.html", page)
+        tables = write_tables(request.output, "summary", automatic_tables(measurement))
         self.journals(request).remove()
-        return Outcome(measurement.summary, written=("objects.csv",))
+        return Outcome(measurement.summary, written=("objects.csv", *tables), intervals=ends_of(measurement.intervals))
 
     def journals(self, request: Request) -> Journals[ComparedImage]:
         """What is finished, while not everything is; thresholds are told by their values."""

@@ -10,9 +10,12 @@ from sam_ft.data.boundaries import BoundarySamples
 from sam_ft.evaluation.pixels.instances import InstanceMeasurement, MatchedImage, measure_instances
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.evaluation.showing.figures import IN_BRACKETS, interval_words, with_interval
 from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
-from sam_ft.pages.page import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section
+from sam_ft.pages.page import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, Table
+from sam_ft.pages.tables import write_tables
 from sam_ft.pages.versions import versions
 from sam_ft.pictures import outlined
 from sam_ft.types import Sample
@@ -58,8 +61,9 @@ class InstancesProtocol:
         measurement.write(request.output)
         pictures = [rows[samples.objects[index].name] for index in shown]
         write_page(request.output / "index.html", _page(measurement, request, pictures))
+        tables = write_tables(request.output, "summary", [instances_table(measurement)])
         self.journals(request).remove()
-        return Outcome(measurement.summary, written=("objects.csv",))
+        return Outcome(measurement.summary, written=("objects.csv", *tables), intervals=ends_of(measurement.intervals))
 
     def journals(self, request: Request) -> Journals[MatchedImage]:
         """What is finished, while not everything is."""
@@ -80,19 +84,32 @@ def _boundaries(request: Request) -> BoundarySamples:
     return request.samples
 
 
+def instances_table(measurement: InstanceMeasurement) -> Table:
+    """One row for each measure, and over what it is a mean."""
+    summary, intervals = measurement.summary, measurement.intervals
+    counts = {
+        "best_iou": f"{summary['num_objects']:,.0f} objects, {summary['num_found']:,.0f} found",
+        "msa": f"{summary['num_images']:,.0f} images",
+    }
+    rows = [[_NAMES[key], with_interval(key, summary, intervals), over] for key, over in counts.items()]
+    return Table(columns=["measure", "value", "over"], rows=rows, caption=IN_BRACKETS if intervals else "")
+
+
+_NAMES = {"best_iou": "IoU of the best object", "msa": "mSA"}
+
+
 def _page(measurement: InstanceMeasurement, request: Request, rows: list[PictureRow]) -> Page:
     summary, intervals = measurement.summary, measurement.intervals
     cards = [
-        Card(label=title, value=f"{summary[name]:.3f}", detail="95 %: {:.3f} to {:.3f}".format(*intervals[name]))
-        for name, title in (("best_iou", "IoU of the best object"), ("msa", "mSA"))
+        Card(label=title, value=f"{summary[key]:.3f}", detail=interval_words(intervals.get(key)))
+        for key, title in _NAMES.items()
     ]
-    counts = [(name, f"{summary[key]:,.0f}") for name, key in (("true", "num_objects"), ("found", "num_found"))]
     return Page(
         title=request.title,
         subtitle=f"{summary['num_images']:,.0f} images, {summary['num_objects']:,.0f} objects",
         cards=cards,
         sections=[
-            Section("Results", [Facts([(f"objects {name}", count) for name, count in counts])], lead=PROTOCOL),
+            Section("Results", [instances_table(measurement)], lead=PROTOCOL),
             Section("Pictures", [Gallery(rows, has_key=False)], lead="Images spread evenly, not chosen by result."),
             Section("How it was made", [Code(request.command), Facts(versions())]),
         ],

@@ -21,6 +21,7 @@ from sam_ft.evaluation.showing.summary_tables import summary_tables
 from sam_ft.evaluation.unfinished.journal import Journals
 from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement
 from sam_ft.evaluation.unfinished.shares import Shard
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
 from sam_ft.pages.page import PictureRow
 from sam_ft.pages.tables import write_tables
@@ -47,6 +48,7 @@ class InteractiveProtocol:
         boundary: As there.
         first_click: See `SimulatedUser`, also for `seed`.
         seed: As there.
+        every_round: As there.
         clicks_from: Records of another evaluation, or its folder, whose clicks are repeated; None: own clicks.
         records: In which format the records are written.
 
@@ -62,6 +64,7 @@ class InteractiveProtocol:
     boundary: bool = False
     first_click: FirstClick = "centre"
     seed: int = 0
+    every_round: bool = True
     clicks_from: str | None = None
     records: RecordsFormat = "csv"
 
@@ -75,7 +78,9 @@ class InteractiveProtocol:
     @property
     def questions(self) -> Questions:
         """What each object is asked for with."""
-        return Questions(self.clicks, self.box, self.box_clicks, self.mask, self.oracle, self.boundary)
+        return Questions(
+            self.clicks, self.box, self.box_clicks, self.mask, self.oracle, self.boundary, self.every_round
+        )
 
     def user(self) -> User:
         """Who clicks."""
@@ -111,7 +116,7 @@ class InteractiveProtocol:
         if request.shard:
             return Outcome({}, written=())
         measurement = work.result(answers, shown=shown)
-        if foreign := sorted(set(measurement.by_class) - set(model.class_names)) if model.class_names else []:
+        if foreign := sorted(measurement.classes.records.keys() - set(model.class_names)) if model.class_names else []:
             _logger.warning("The model does not know the classes %s, which count as not told.", ", ".join(foreign))
         measurement.write(request.output, records=self.records)
         tables = write_tables(request.output, "summary", summary_tables(measurement))
@@ -126,7 +131,7 @@ class InteractiveProtocol:
         )
         write_page(request.output / "index.html", page)
         work.journals.remove()
-        intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
+        intervals = ends_of(measurement.intervals)
         return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
 
     def journals(self, request: Request) -> Journals[list[MaskRecord]]:

@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
 import torch
-from torch.utils.data import DataLoader
 from tqdm import tqdm
 
 from sam_ft.any_checkpoints import AnyModel
-from sam_ft.data.collation import PreparedSample, whole_batches
+from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.showing.cases import spread_evenly
 from sam_ft.evaluation.unfinished.journal import Entry, Journals
 from sam_ft.evaluation.unfinished.shares import OpenShare, Shard, open_share
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.unet import UNet
-from sam_ft.types import Sample
+from sam_ft.types import Batch, Sample
 
 
 @dataclass(frozen=True)
@@ -89,7 +88,7 @@ class Request:
             bar.update(len(share.done))
             yield share, bar.update
 
-    def batches(self, indices: list[int]) -> DataLoader[PreparedSample]:
+    def batches(self, indices: list[int]) -> Iterable[Batch]:
         """Some of the images, of which so many are encoded at once."""
         return whole_batches(
             torch.utils.data.Subset(self.samples, indices),  # type: ignore[arg-type]

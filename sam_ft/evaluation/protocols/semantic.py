@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
-from sam_ft.evaluation.pixels.page import semantic_page
+from sam_ft.evaluation.pixels.page import semantic_page, semantic_tables
 from sam_ft.evaluation.pixels.semantic import ImageCounts, SemanticMeasurement, measure_classes
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import write_tables
 from sam_ft.types import Sample
 
 
@@ -46,8 +48,11 @@ class SemanticProtocol:
             measurement, title=request.title, samples=shown, predictions=predictions, command=request.command
         )
         write_page(request.output / "index.html", page)
+        tables = write_tables(request.output, "summary", semantic_tables(measurement))
         self.journals(request).remove()
-        return Outcome(measurement.summary, written=("confusion.csv",))
+        return Outcome(
+            measurement.summary, written=("confusion.csv", *tables), intervals=ends_of(measurement.intervals)
+        )
 
     def journals(self, request: Request) -> Journals[ImageCounts]:
         """What is finished, while not everything is."""

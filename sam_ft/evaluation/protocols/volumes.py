@@ -16,9 +16,11 @@ from sam_ft.evaluation.unfinished.journal import Journals
 from sam_ft.evaluation.unfinished.shares import Shard, open_share
 from sam_ft.evaluation.volumes.answers import BOX, VolumeAnswer, classified_volume, number_of, prompted_volume
 from sam_ft.evaluation.volumes.measuring import MeasuredVolume, measure_volume, one_by_one
-from sam_ft.evaluation.volumes.page import volume_page
+from sam_ft.evaluation.volumes.page import volume_page, volume_tables
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import write_tables
 
 _logger = logging.getLogger("sam_ft.evaluate")
 
@@ -84,8 +86,12 @@ class VolumesProtocol:
             measurement, title=request.title, volumes=measured, pictures=request.pictures, command=request.command
         )
         write_page(request.output / "index.html", page)
+        tables = write_tables(request.output, "summary", volume_tables(measurement))
         journals.remove()
-        return Outcome(measurement.summary, written=("volumes.csv", *(["volumes/"] if self.save_volumes else [])))
+        saved = ["volumes/"] if self.save_volumes else []
+        return Outcome(
+            measurement.summary, written=("volumes.csv", *tables, *saved), intervals=ends_of(measurement.intervals)
+        )
 
     def journals(self, request: Request) -> Journals[MeasuredVolume]:
         """What is finished, while not everything is: volume by volume."""
