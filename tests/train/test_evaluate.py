@@ -145,6 +145,21 @@ def test_one_model_is_asked_with_the_clicks_of_another_and_compared(sam_ft: Prog
     assert {path.name for path in (tmp_path / "ab").iterdir()} == written
     other = sam_ft("compare", "a", "own")
     assert other.code == 0 and "The clicks differ" in other.out
+    for seed in ("0", "1"):
+        random = ["protocol=interactive", "protocol.first_click=random", f"protocol.seed={seed}", f"output=seed{seed}"]
+        assert sam_ft("evaluate", "checkpoint=run/best.ckpt", *random, "part=val", "pictures=0", *data).code == 0
+    assert "placed by one rule" in one_line(sam_ft("compare", "seed0", "seed1"))
+    table = sam_ft("evaluate", "table", "before=other_sam", "after=a", "--output", "table")
+    assert "other_sam" in one_line(table)
+    table = sam_ft("evaluate", "table", "before=b", "after=own", "drawn=seed1", "--output", "table")
+    assert table.code == 0, table.err
+    assert {path.name for path in (tmp_path / "table").iterdir()} == {"table.md", "table.tex", "table.json"}
+    assert "| before | interactive, first_click=centre, clicks_from=a/records.csv |" in table.out
+    assert "| after | interactive, first_click=centre, clicks_from=none |" in table.out
+    assert "| drawn | interactive, first_click=random, clicks_from=none |" in table.out
+    seeds = sam_ft("table", "zero=seed0", "one=seed1", "--figures", "miou@1,miou@box")
+    assert "| zero | interactive, seed=0 |" in seeds.out and "| one | interactive, seed=1 |" in seeds.out
+    assert "12 images of part=val" in table.out and "mIoU, box, best of three" in table.out
     nothing = sam_ft("compare", "a", "again/records.csv")
     assert "+0.000" not in nothing.out and "no clear difference" in nothing.out
 
@@ -306,6 +321,8 @@ def test_weights_beside_the_config_of_their_training_know_their_data(
         done = sam_ft("evaluate", f"checkpoint={checkpoint}", f"output=eval{number}", "clicks=[1]", "pictures=0")
         assert done.code == 0, done.err
     first, second = (json.loads((tmp_path / f"eval{number}" / "summary.json").read_text()) for number in (0, 1))
+    assert first["measured"].pop("checkpoint") == "run/best.ckpt"
+    assert second["measured"].pop("checkpoint") == "run/model.safetensors"
     assert first == second
 
 
@@ -341,6 +358,11 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
         (["checkpoint=run/best.ckpt", "output=eval", "image_size=60"], "patch size 16"),
         (["checkpoint=run/best.ckpt", "output=eval", "clicks=5"], "such as [1, 3, 5]"),
         (["checkpoint=run/best.ckpt", "output=eval", "clicks=[0]"], "such as [1, 3, 5]"),
+        ([*AUTOMATIC, "clicks=[1]"], "asks with none: protocol=interactive does"),
+        ([*AUTOMATIC[:2], "protocol=volumes", "clicks=[3]"], "protocol.clicks=... with protocol.prompt=click"),
+        ([*AUTOMATIC[:2], "protocol=segment_anything_fast", "clicks=[1,3]"], "give protocol.clicks=..."),
+        ([*INTERACTIVE, "protocol.clicks=[1]", "clicks=[3]"], "give protocol.clicks=..."),
+        ([*AUTOMATIC[:2], "protocol=volumes", "protocol.clicks=3"], "protocol.prompt=click for protocol.clicks=3"),
         (["checkpoint=run/best.ckpt", "output=eval", "batch_size=0"], "batch_size"),
         (["checkpoint=run/best.ckpt", "output=eval", "pictures=many"], "pictures"),
         (["checkpoint=run/best.ckpt", "output=eval", "thresholds=-1"], "thresholds"),

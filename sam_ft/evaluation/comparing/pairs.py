@@ -112,7 +112,8 @@ def pair(first: Sequence[MaskRecord], second: Sequence[MaskRecord], *, names: tu
         names: of the two models.
 
     Raises:
-        ValueError: The masks are not the same ones, or were never asked for in the same way.
+        ValueError: The masks are not the same ones, were never asked for in the same way, or were clicked first by
+            other rules.
     """
     first, second = of_summary(first), of_summary(second)
     _expect_same_masks(first, second, names)
@@ -129,10 +130,12 @@ def pair(first: Sequence[MaskRecord], second: Sequence[MaskRecord], *, names: tu
             f"{prompt_words(prompt_key(missing[0]))} for object {missing[0].object_index} of {missing[0].image}."
         )
     either = asked[0] | asked[1]
+    partners = [partner[answer_key(record)] for record in chosen]
+    _expect_same_first_clicks(chosen, partners, names)
     return PairedEvaluations(
         names=names,
         first=chosen,
-        second=[partner[answer_key(record)] for record in chosen],
+        second=partners,
         left_out=[either[place] for place in sorted(either.keys() - shared)],
     )
 
@@ -155,3 +158,27 @@ def _expect_same_masks(first: Sequence[MaskRecord], second: Sequence[MaskRecord]
             f"Expected two evaluations of the same masks, but object {index} of {image} has {areas[0]} pixels of "
             f"{classes[0]} in {names[0]} and {areas[1]} pixels of {classes[1]} in {names[1]}."
         )
+
+
+def _expect_same_first_clicks(
+    first: Sequence[MaskRecord], second: Sequence[MaskRecord], names: tuple[str, str]
+) -> None:
+    """Refuse first clicks at other places: no answer has moved them, so another rule or another seed has."""
+    clicked = [pair for pair in zip(first, second, strict=True) if pair[0].prompt == "click"]
+    moved = {
+        (one.image, one.object_index): (one.points[:1], other.points[:1])
+        for one, other in clicked
+        if one.points[:1] != other.points[:1]
+    }
+    if moved:
+        (image, index), places = next(iter(moved.items()))
+        raise ValueError(
+            f"Expected first clicks placed by one rule, but they differ for {len(moved):,} masks: object {index} of "
+            f"{image} was clicked at {_place(places[0])} in {names[0]} and at {_place(places[1])} in {names[1]}. "
+            "Measure one again with the protocol.first_click and protocol.seed of the other, which its summary.json "
+            "has, or with protocol.clicks_from=..."
+        )
+
+
+def _place(points: Sequence[tuple[float, float]]) -> str:
+    return f"({points[0][0]:g}, {points[0][1]:g})" if points else "no place"

@@ -45,15 +45,14 @@ class AutomaticProtocol:
 
     def __call__(self, request: Request) -> Outcome:
         """Let the model find what it can in every image."""
-        if request.prompted.pixel_class_names:
-            raise ValueError("Expected a model that is prompted for protocol=automatic, but got one of task=semantic.")
+        model = request.prompted
         shown = [] if request.shard else request.spread_samples()
         with request.share(self.journals(request)) as (share, report):
             segments = self._found(request, request.batches(share.indices), shown, add=share.add, report=report)
         if request.shard:
             return Outcome({}, written=())
         missing = [sample for sample in shown if sample.name not in segments]
-        again = self._found(request, whole_batches(missing, image_size=request.model.image_size), missing)
+        again = self._found(request, whole_batches(missing, image_size=model.image_size), missing)
         finished = self.journals(request).expect_complete()
         measurement = AutomaticMeasurement(list(finished.values()), self.settings(), segments | again)
         if not measurement.filtered.selected:
@@ -67,7 +66,12 @@ class AutomaticProtocol:
         write_page(request.output / "index.html", page)
         tables = write_tables(request.output, "summary", automatic_tables(measurement))
         self.journals(request).remove()
-        return Outcome(measurement.summary, written=("objects.csv", *tables), intervals=ends_of(measurement.intervals))
+        return Outcome(
+            measurement.summary,
+            written=("objects.csv", *tables),
+            intervals=ends_of(measurement.intervals),
+            images=[each.image for each in measurement.images if each.objects],
+        )
 
     def journals(self, request: Request) -> Journals[ComparedImage]:
         """What is finished, while not everything is; thresholds are told by their values."""

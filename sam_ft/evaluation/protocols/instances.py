@@ -63,7 +63,12 @@ class InstancesProtocol:
         write_page(request.output / "index.html", _page(measurement, request, pictures))
         tables = write_tables(request.output, "summary", [instances_table(measurement)])
         self.journals(request).remove()
-        return Outcome(measurement.summary, written=("objects.csv", *tables), intervals=ends_of(measurement.intervals))
+        return Outcome(
+            measurement.summary,
+            written=("objects.csv", *tables),
+            intervals=ends_of(measurement.intervals),
+            images=[each.image for each in measurement.images if each.num_objects],
+        )
 
     def journals(self, request: Request) -> Journals[MatchedImage]:
         """What is finished, while not everything is."""

@@ -131,8 +131,14 @@ class InteractiveProtocol:
         )
         write_page(request.output / "index.html", page)
         work.journals.remove()
-        intervals = ends_of(measurement.intervals)
-        return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
+        images = {record.image for record in measurement.records}
+        return Outcome(
+            measurement.summary,
+            written=(NAMES[self.records], *tables),
+            intervals=ends_of(measurement.intervals),
+            images=sorted(images),
+            left_out={"images": len(samples) - len(images)},
+        )
 
     def journals(self, request: Request) -> Journals[list[MaskRecord]]:
         """What is finished, while not everything is; recorded clicks are told by what their file holds."""

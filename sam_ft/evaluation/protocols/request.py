@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,9 @@ import torch
 from tqdm import tqdm
 
 from sam_ft.any_checkpoints import AnyModel
+from sam_ft.data.boundaries import BoundarySamples
 from sam_ft.data.collation import whole_batches
+from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.showing.cases import spread_evenly
 from sam_ft.evaluation.unfinished.journal import Entry, Journals
@@ -59,11 +61,20 @@ class Request:
         Raises:
             ValueError: It does not.
         """
-        if isinstance(self.model, UNet):
+        model = self.model
+        if isinstance(model, UNet) or model.pixel_class_names:
             raise ValueError(
-                "Expected a model that takes prompts for this protocol, but got a U-Net: protocol=semantic."
+                "Expected a model that takes prompts for this protocol, but got one that was taught the class of each "
+                f"pixel without any: protocol={' or protocol='.join(self._promptless)}."
             )
-        return self.model
+        return model
+
+    @property
+    def _promptless(self) -> list[str]:
+        """The protocols that measure a model without prompts on these samples."""
+        if isinstance(self.samples, BoundarySamples):
+            return ["instances", "semantic"]
+        return ["semantic", "volumes"] if isinstance(self.samples, VolumeSlices) else ["semantic"]
 
     def journals(
         self, entry: type[Entry], *, settings: Mapping[str, object], count: int | None = None, unit: str = "image"
@@ -114,11 +125,15 @@ class Outcome:
         summary: The headline numbers, as they are printed.
         written: Names of the files in the output folder besides `summary.json` and `index.html`.
         intervals: From numbers of the summary to the ends of their 95 % intervals, for those that have one.
+        images: Names of the images or volumes that hold an object; of a protocol without objects, of all.
+        left_out: How much was not measured since it holds no object, such as `{"slices": 12}`.
     """
 
     summary: dict[str, float]
     written: tuple[str, ...]
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    images: Sequence[str] = field(default=(), repr=False)
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 class EvaluationProtocol(Protocol):

@@ -51,7 +51,10 @@ class SemanticProtocol:
         tables = write_tables(request.output, "summary", semantic_tables(measurement))
         self.journals(request).remove()
         return Outcome(
-            measurement.summary, written=("confusion.csv", *tables), intervals=ends_of(measurement.intervals)
+            measurement.summary,
+            written=("confusion.csv", *tables),
+            intervals=ends_of(measurement.intervals),
+            images=[each.image for each in finished.values()],
         )
 
     def journals(self, request: Request) -> Journals[ImageCounts]:

@@ -53,6 +53,11 @@ class VolumesProtocol:
         if self.prompt not in PROMPTS:
             raise ValueError(f"Expected `protocol.prompt` to be one of {', '.join(PROMPTS)}, but got {self.prompt!r}.")
         expect_whole_number("protocol.clicks", self.clicks, least=1)
+        if self.prompt == "box" and self.clicks != 1:
+            raise ValueError(
+                f"Expected protocol.prompt=click for protocol.clicks={self.clicks}, but got prompt=box, to which none "
+                "are added."
+            )
         expect_number("protocol.tolerance_mm", self.tolerance_mm, least=0)
         expect_bool("protocol.save_volumes", self.save_volumes)
 
@@ -75,11 +80,14 @@ class VolumesProtocol:
         if request.shard:
             return Outcome({}, written=())
         measured = list(journals.expect_complete().values())
+        num_slices_left_out, volumes_left_out = _left_out(slices)
         measurement = VolumeMeasurement(
             scores=[score for volume in measured for score in volume.scores],
             tolerance_mm=self.tolerance_mm,
             prompt=self._prompt_of(request),
             num_slices=len(slices),
+            num_slices_left_out=num_slices_left_out,
+            volumes_left_out=volumes_left_out,
         )
         measurement.write(request.output)
         page = volume_page(
@@ -90,7 +98,11 @@ class VolumesProtocol:
         journals.remove()
         saved = ["volumes/"] if self.save_volumes else []
         return Outcome(
-            measurement.summary, written=("volumes.csv", *tables, *saved), intervals=ends_of(measurement.intervals)
+            measurement.summary,
+            written=("volumes.csv", *tables, *saved),
+            intervals=ends_of(measurement.intervals),
+            images=[volume.name for volume in measured if any(score.truth_ml for score in volume.scores)],
+            left_out={"slices": num_slices_left_out, "volumes": len(volumes_left_out)},
         )
 
     def journals(self, request: Request) -> Journals[MeasuredVolume]:
@@ -128,6 +140,13 @@ class VolumesProtocol:
         if request.model.pixel_class_names:
             return "none"
         return "box" if self.prompt == "box" else f"{self.clicks} click{'s' * (self.clicks > 1)}"
+
+
+def _left_out(slices: VolumeSlices) -> tuple[int, list[str]]:
+    """How many slices without an object belong to the part but are not measured, and the volumes of which none is."""
+    missing = set(slices.with_empty(1.0).entries) - set(slices.entries)
+    volumes = {entry.volume for entry in missing} - {entry.volume for entry in slices.entries}
+    return len(missing), [slices.volumes[number].name for number in sorted(volumes)]
 
 
 def _save(answer: VolumeAnswer, slices: VolumeSlices, *, folder: Path) -> None:

@@ -57,6 +57,7 @@ def measure_volume(slices: VolumeSlices, answer: VolumeAnswer, *, tolerance_mm: 
     """
     volume = slices.volumes[number_of(slices)]
     truth = truth_of(slices)
+    holds_object = torch.tensor([bool(truth.masks.get(index)) for index in range(volume.grid.num_slices)])
     scores, candidates = [], []
     for name in slices.class_values:
         predicted = _stacked(_predicted(slices, answer, truth, class_name=name), volume.grid)
@@ -69,6 +70,7 @@ def measure_volume(slices: VolumeSlices, answer: VolumeAnswer, *, tolerance_mm: 
                 tolerance_mm=tolerance_mm,
                 volume=volume.name,
                 class_name=name,
+                holds_object=holds_object,
             )
         )
         candidates += [(dice, index, name) for index, dice in enumerate(slice_dices(predicted, true)) if dice >= 0]

@@ -32,7 +32,9 @@ from sam_ft.metrics.bootstrap import (
 )
 from sam_ft.metrics.surface import hausdorff_distance, surface_dice, volume_dice, volume_ml
 
-MEASURES = ("dice", "nsd", "hd95_mm", "slice_dice", "difference_ml", "absolute_relative_difference")
+MEASURES = (
+    "dice", "nsd", "hd95_mm", "slice_dice", "object_slices_dice", "difference_ml", "absolute_relative_difference"
+)  # fmt: skip
 """What is averaged over volumes."""
 
 
@@ -50,6 +52,8 @@ class VolumeScore:
         hd95_mm: the 95th percentile of the Hausdorff distance.
         slice_dice: mean Dice over the slices that hold the class in the truth or in the prediction.
         num_slices: how many these are.
+        object_slices_dice: over the voxels of the slices that hold an object of any class, as a prompted model is
+            measured anyway; the same as `dice` for such a model.
     """
 
     volume: str
@@ -61,6 +65,7 @@ class VolumeScore:
     hd95_mm: float | None
     slice_dice: float | None
     num_slices: int
+    object_slices_dice: float | None
 
     @property
     def difference_ml(self) -> float | None:
@@ -86,18 +91,21 @@ def score_class(
     tolerance_mm: float,
     volume: str,
     class_name: str,
+    holds_object: Tensor | None = None,
 ) -> VolumeScore:
     """Compare one class of one volume with the truth.
 
     Args:
         predicted: (slices, rows, columns) bool.
         truth: bool, of the same shape.
+        holds_object: (slices,) bool, those that hold an object of any class; None: those of `truth`.
         spacing_mm: of the three axes.
         tolerance_mm: of the surface Dice.
         volume: its name.
         class_name: of the class.
     """
     by_slice = [score for score in slice_dices(predicted, truth) if not math.isnan(score)]
+    held = truth.flatten(start_dim=1).any(dim=1) if holds_object is None else holds_object  # (slices,)
     return VolumeScore(
         volume=volume,
         class_name=class_name,
@@ -108,6 +116,7 @@ def score_class(
         hd95_mm=_known(hausdorff_distance(predicted, truth, spacing_mm=spacing_mm)),
         slice_dice=sum(by_slice) / len(by_slice) if by_slice else None,
         num_slices=len(by_slice),
+        object_slices_dice=_known(volume_dice(predicted[held], truth[held])),
     )
 
 
@@ -145,12 +154,16 @@ class VolumeMeasurement:
         tolerance_mm: of the surface Dice.
         prompt: what the model was given: `none`, `box` or such as `3 clicks`.
         num_slices: that were measured, of all volumes.
+        num_slices_left_out: that hold no object, so that a prompted model was not asked for them.
+        volumes_left_out: the names of the volumes of which no slice was measured.
     """
 
     scores: Sequence[VolumeScore]
     tolerance_mm: float
     prompt: str
     num_slices: int
+    num_slices_left_out: int = 0
+    volumes_left_out: Sequence[str] = ()
 
     @cached_property
     def by_class(self) -> dict[str, dict[str, Any]]:
@@ -212,6 +225,7 @@ class VolumeMeasurement:
             "prompt": self.prompt,
             "tolerance_mm": self.tolerance_mm,
             "without_intervals": self.without_intervals,
+            "left_out": {"num_slices": self.num_slices_left_out, "volumes": list(self.volumes_left_out)},
             "classes": self.by_class,
         }
         write_json(Path(output) / "summary.json", summary)

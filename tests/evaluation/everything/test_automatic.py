@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sam_ft.checkpoints import load_model
+from sam_ft.data.boundaries import BoundarySamples
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.everything import automatic_image
@@ -22,6 +23,7 @@ from sam_ft.evaluation.everything.automatic import AutomaticMeasurement, measure
 from sam_ft.evaluation.everything.automatic_image import ComparedImage, GeneratorSettings, compare_image
 from sam_ft.evaluation.everything.page import automatic_page, automatic_tables, coloured, filter_table
 from sam_ft.evaluation.protocols.automatic import AutomaticProtocol
+from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import Request
 from sam_ft.inference.proposals import Filtered, Proposals, propose, select
 from sam_ft.metrics.average_precision import average_recall
@@ -368,8 +370,12 @@ def test_a_model_that_is_not_prompted_is_refused(tmp_path: Path) -> None:
     model = build_model("vit_tiny", image_size=64)
     add_semantic_head(model, ["background", "cell"])
     request = Request(model=model, samples=SAMPLES, output=tmp_path, title="t", command="c")
-    with pytest.raises(ValueError, match="protocol=automatic, but got one of task=semantic"):
-        AutomaticProtocol()(request)
+    for protocol in (AutomaticProtocol(), InteractiveProtocol()):
+        with pytest.raises(ValueError, match=r"takes prompts for this protocol.*: protocol=semantic\."):
+            protocol(request)
+    taken_apart = replace(request, samples=BoundarySamples(SAMPLES, boundary_px=2))
+    with pytest.raises(ValueError, match="protocol=instances or protocol=semantic"):
+        AutomaticProtocol()(taken_apart)
 
 
 def test_a_threshold_is_the_given_one_then_that_of_the_file_then_segment_anythings(tmp_path: Path) -> None:

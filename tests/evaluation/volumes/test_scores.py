@@ -110,6 +110,7 @@ def test_a_class_is_scored_over_voxels_and_over_slices() -> None:
     found = scored(predicted, truth)
     assert found.dice == pytest.approx(2 * 12 / (24 + 18))
     assert found.slice_dice == pytest.approx(1 / 3) and found.num_slices == 3
+    assert found.object_slices_dice == pytest.approx(2 * 12 / (24 + 12))
     assert [found.truth_ml, found.predicted_ml] == pytest.approx([24 * 1.5 / 1000, 18 * 1.5 / 1000])
     assert found.difference_ml == pytest.approx(-0.009) and found.relative_difference == pytest.approx(-0.25)
     assert found.absolute_relative_difference == pytest.approx(0.25)
@@ -246,8 +247,23 @@ def test_a_model_without_prompts_is_measured_on_slices_without_object_too(root: 
     first, second = summary["classes"]["label_1"], summary["classes"]["label_2"]
     assert first["dice"] == pytest.approx(2 * 4 / (4 + 5)) and first["slice_dice"] == pytest.approx(4 / 5)
     assert second["dice"] == second["nsd"] == 1
+    assert first["object_slices_dice"] == summary["object_slices_dice"] == 1
+    assert summary["left_out"] == {"num_slices": 0, "volumes": []} and outcome.left_out == {"slices": 0, "volumes": 0}
     assert np.array_equal(np.asarray(nibabel.load(tmp_path / "out" / "volumes" / "c.nii.gz").dataobj), image)
     assert "without prompts, those that hold no object too" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_what_a_prompted_model_was_not_asked_for_is_written_down(box_model: Model, root: Path, tmp_path: Path) -> None:
+    """In the test slab, the last four slices, `d` holds no object, the others hold one in slices 4 and 5."""
+    save(root / "d", blocks(first=0))
+    slices = part(root, split=SlabSplit(val=(0.0, 0.4), test=(0.5, 1.0), gap_mm=0))
+    prompted = VolumesProtocol()(request_of(promptable(box_model), slices, tmp_path / "sam", pictures=0))
+    summary = json.loads((tmp_path / "sam" / "summary.json").read_text())
+    assert summary["left_out"] == {"num_slices": 3 * 2 + 4, "volumes": ["d"]}
+    assert prompted.left_out == {"slices": 10, "volumes": 1} and prompted.images == ["a", "b", "c"]
+    assert summary["object_slices_dice"] == summary["dice"] == 1
+    classified = VolumesProtocol()(request_of(ByGrey(), slices, tmp_path / "unet", pictures=0))
+    assert classified.images == prompted.images and classified.left_out == {"slices": 0, "volumes": 0}
 
 
 def test_slices_of_other_parts_are_not_measured(root: Path) -> None:
@@ -295,6 +311,7 @@ def test_what_cannot_be_measured_is_refused(box_model: Model, root: Path, tmp_pa
     for settings, message in (
         ({"prompt": "mask"}, "box, click"),
         ({"clicks": 0}, "`protocol.clicks`"),
+        ({"clicks": 3}, "protocol.prompt=click for protocol.clicks=3, but got prompt=box"),
         ({"tolerance_mm": -1}, "`protocol.tolerance_mm`"),
         ({"save_volumes": 1}, "`protocol.save_volumes`"),
     ):
