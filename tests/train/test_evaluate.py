@@ -86,7 +86,8 @@ def test_evaluate_measures_on_the_test_part_of_the_training_and_writes_a_folder(
         assert f"{summary[key]:.4f}" in done.out
     with (tmp_path / "eval" / "records.csv").open() as file:
         records = list(csv.DictReader(file))
-    assert len(records) == 4 * num_masks
+    assert len(records) == 6 * num_masks  # the box and five rounds of clicks, of which figures are of three
+    assert sum(record["in_summary"] == "1" for record in records) == 4 * num_masks
     boxes = [float(record["iou"]) for record in records if record["prompt"] == "box"]
     assert sum(boxes) / len(boxes) == pytest.approx(summary["miou@box"])
     page = (tmp_path / "eval" / "index.html").read_text()
