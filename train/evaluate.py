@@ -8,24 +8,27 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
 from sam_ft.any_checkpoints import AnyModel, load_any_model
 from sam_ft.cli import find_configs
 from sam_ft.data.collation import Prepare, PreparedSamples
+from sam_ft.data.source_files import data_digest
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.comparing.measured import Measured, add_measured, names_digest
 from sam_ft.evaluation.everything import thresholds
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import EvaluationProtocol, Outcome, Request
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
-from sam_ft.evaluation.unfinished.journaled import Shard
-from sam_ft.evaluation.unfinished.processes import measure_in_processes
+from sam_ft.evaluation.unfinished.processes import end_with_parent, measure_in_processes
+from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.lightning import program
 from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
@@ -37,6 +40,7 @@ _logger = logging.getLogger("sam_ft.evaluate")
 
 def evaluate(config: DictConfig) -> None:
     """Load, measure by the protocol or by what the model is for, write, say what came out."""
+    end_with_parent()
     output, clicks = expect_usable(config)
     model = load_any_model(config.checkpoint, image_size=config.image_size)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -54,11 +58,12 @@ def evaluate(config: DictConfig) -> None:
         about=about(config, model, samples),
         shard=shard_of(config),
     )
-    if request.shard or config.processes > 1:
+    protocol.journals(request).warn_of_others()
+    if not request.shard and config.processes > 1:
         share_work(config, protocol, request)
+    outcome = protocol(request)
     if request.shard:
         return
-    outcome = protocol(request)
     add_measured(output / "summary.json", measured(config, protocol, model, outcome=outcome, num_samples=len(samples)))
     written = ["summary.json", "index.html", *outcome.written]
     fitted = None
@@ -74,28 +79,29 @@ def evaluate(config: DictConfig) -> None:
 
 
 def share_work(config: DictConfig, protocol: EvaluationProtocol, request: Request) -> None:
-    """Do one share of the measuring, or let several processes do all of it; the results lie beside the output.
+    """Let several processes do all of the measuring; the results lie in the output.
+
+    They are told its name, which another run of the same command line need not come to (`output=runs/${now:%H%M}`).
 
     Raises:
-        ValueError: The protocol has no shares, or a process failed.
+        ValueError: A process failed, or something is missing at the end.
     """
-    if not isinstance(protocol, InteractiveProtocol):
-        raise ValueError("Expected processes=1 and no `shard`, since only clicks and boxes are measured in shares.")
-    if request.shard:
-        protocol(request)
-        return
-    with request.progress() as bar:
-        measure_in_processes(sys.argv[1:], config.processes, journals=protocol.journals(request), on_images=bar.update)
+    journals = protocol.journals(request)
+    arguments = [*sys.argv[1:], "output='{}'".format(str(request.output).replace("'", r"\'"))]
+    with tqdm(total=journals.count, desc="measuring", unit=journals.unit, dynamic_ncols=True) as bar:
+        measure_in_processes(arguments, config.processes, journals=journals, on_units=bar.update)
 
 
 def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[str, object]:
     """What an unfinished measurement must have been of for this one to go on with it."""
     return {
+        "version": version("sam-ft"),
         "weights": weights_fingerprint(model),
         "image_size": model.image_size,
         "data": OmegaConf.to_container(data_of(config), resolve=True),
         "part": config.part,
         "num_images": len(samples),
+        "samples": data_digest(samples),
         "batch_size": config.batch_size,
     }
 

@@ -108,6 +108,11 @@ class LabelledImages:
         """Those that the images are read from."""
         return tuple(path for case in self.cases for path in case.files)
 
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those, and those of the labels."""
+        return (*self.image_files, *(case.label_path for case in self.cases))
+
     def __len__(self) -> int:
         return len(self.cases)
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,8 @@ def test_evaluate_measures_on_the_test_part_of_the_training_and_writes_a_folder(
         assert f"{summary[key]:.4f}" in done.out
     with (tmp_path / "eval" / "records.csv").open() as file:
         records = list(csv.DictReader(file))
-    assert len(records) == 4 * num_masks
+    assert len(records) == 6 * num_masks  # the box and five rounds of clicks, of which figures are of three
+    assert sum(record["in_summary"] == "1" for record in records) == 4 * num_masks
     boxes = [float(record["iou"]) for record in records if record["prompt"] == "box"]
     assert sum(boxes) / len(boxes) == pytest.approx(summary["miou@box"])
     page = (tmp_path / "eval" / "index.html").read_text()
@@ -207,13 +210,51 @@ def test_what_goes_wrong_in_a_process_is_said_in_one_line(sam_ft: Program, run: 
     [
         (["processes=0"], "Expected `processes` to be"),
         (["shard=3/2"], "such as 1/4"),
-        (["processes=2", "protocol=automatic"], "only clicks and boxes are measured in shares"),
-        (["shard=1/2", "protocol=automatic"], "only clicks and boxes are measured in shares"),
     ],
 )
 def test_shares_that_cannot_be_are_refused(sam_ft: Program, run: Path, given: list[str], reason: str) -> None:
     common = ["checkpoint=run/best.ckpt", "output=eval", "part=val", *MANY]
     assert reason in one_line(sam_ft("evaluate", *common, *given))
+
+
+def test_another_protocol_is_shared_too_in_a_folder_that_is_named_by_the_time(
+    sam_ft: Program, run: Path, tmp_path: Path
+) -> None:
+    """Each process would come to another name."""
+    given = ["protocol=automatic", "protocol.points_per_side=4", "protocol.stability_score_thresh=0"]
+    common = ["checkpoint=run/best.ckpt", "pictures=2", "batch_size=2", *given, *MANY]
+    for output in ("one", '"it\'s ${now:%f}"'):
+        done = sam_ft("evaluate", *common, f"output={output}", f"processes={1 if output == 'one' else 2}")
+        assert done.code == 0, done.err
+    [two] = [path for path in tmp_path.iterdir() if path.name.startswith("it's")]
+    assert "7/7" in done.err and {path.name for path in tmp_path.iterdir()} == {"run", "one", two.name}
+    assert {path.name for path in two.iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+    for name in ("summary.json", "objects.csv"):
+        assert (two / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_a_share_of_another_measurement_is_dropped_with_a_word(
+    sam_ft: Program, run: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ["data=image_mask", f"data.root={image_folder}", "part=train", "clicks=[1]"]
+    common = ["checkpoint=run/best.ckpt", *data, "protocol=interactive"]
+    assert sam_ft("evaluate", *common, "output=clicks", "pictures=0").code == 0
+
+    def said(*given: str) -> str:
+        done = sam_ft("evaluate", *common, "output=eval", "protocol.clicks_from=clicks", "shard=1/2", *given)
+        assert done.code == 0, done.err
+        [line] = [line for line in done.out.splitlines() if "dropped" in line] or [""]
+        return line.rpartition("measured with ")[2]
+
+    assert said() == said("protocol.records=parquet", "pictures=1", "num_workers=1") == ""
+    records = read_records(tmp_path / "clicks")
+    write_records(tmp_path / "clicks" / "records.csv", [replace(each, predicted_iou=0.5) for each in records])
+    assert said() == "another protocol.clicks_from." and said() == ""
+    for label in (image_folder / "labels").iterdir():
+        os.utime(label, (0, 0))
+    assert said("batch_size=2") == "another batch_size, samples." and said("batch_size=2") == ""
+    monkeypatch.setattr(metadata, "version", lambda name: "0.0")
+    assert said("batch_size=2") == "another version."
 
 
 def test_evaluations_that_cannot_be_compared_are_refused_in_one_line(sam_ft: Program, tmp_path: Path) -> None:
@@ -238,7 +279,13 @@ def test_evaluate_measures_what_the_model_finds_by_itself(sam_ft: Program, run: 
     loose = ["protocol.pred_iou_thresh=0", "protocol.stability_score_thresh=0"]
     done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", *given, *loose)
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "objects.csv", "index.html"}
+    tables = {"summary.md", "summary.tex"}
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == {
+        "summary.json",
+        "objects.csv",
+        "index.html",
+        *tables,
+    }
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     test = Synthetic.splits(1, num_val=1, num_test=2, image_size=64).test
     assert test is not None

@@ -6,6 +6,7 @@ import copy
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Self
 
 import numpy as np
@@ -90,6 +91,17 @@ class VolumeSlices:
         self._empty = tuple(entry for entry in chosen if not self._tables[entry.volume].largest_px[entry.index])
         self._ranges: dict[tuple[int, int], tuple[float, float]] = {}
         self._report(num_slices=len(chosen))
+
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those that images and labels are read from, of volumes without an object too."""
+        numbers = sorted({entry.volume for entry in (*self.entries, *self._empty)})
+        return tuple(
+            path
+            for volume in (self.volumes[number] for number in numbers)
+            for identity in (*(image.identity for image in volume.images), volume.label.identity)
+            for path in identity.paths
+        )
 
     def __len__(self) -> int:
         return len(self.entries)

@@ -104,8 +104,8 @@ def truth_of(slices: VolumeSlices) -> VolumeTruth:
         own = masks.setdefault(entry.index, {})
         for mask, name in zip(sample.masks.numpy(), sample.class_names, strict=True):
             own[name] = own[name] | mask if name in own else mask
-        if sample.ignored is not None:
-            ignored[entry.index] = sample.ignored.numpy()
+        if (unknown := sample.unknown) is not None:
+            ignored[entry.index] = unknown.numpy()
     return VolumeTruth(masks=masks, ignored=ignored)
 
 

@@ -66,6 +66,12 @@ def test_differences_come_by_prompt_size_and_class() -> None:
     assert [row.count for row in found.by_size] == [12] * 4
 
 
+def test_rounds_without_figures_are_not_compared() -> None:
+    between = [replace(each, in_summary=False) for each in evaluation(prompts=(("click", 2),))]
+    paired = pair([*OLD, *between], [*NEW, *between], names=NAMES)
+    assert paired == pair(OLD, NEW, names=NAMES)
+
+
 def test_prompts_of_one_model_alone_are_left_out_and_named() -> None:
     more = evaluation(prompts=(("click", 1), ("click", 3), ("box", 2)))
     paired = pair(OLD, more, names=NAMES)

@@ -24,7 +24,9 @@ from sam_ft.evaluation.protocols.request import Request
 from sam_ft.evaluation.protocols.volumes import VolumesProtocol
 from sam_ft.evaluation.volumes.answers import BOX, classified_volume, prompted_volume
 from sam_ft.evaluation.volumes.measuring import measure_volume
+from sam_ft.evaluation.volumes.page import class_table
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement, VolumeScore, score_class, slice_dices, summarise_class
+from sam_ft.metrics.bootstrap import draws
 from sam_ft.types import ImageEmbedding
 
 Model = Callable[..., Any]
@@ -144,11 +146,40 @@ def test_intervals_are_given_from_ten_volumes_on() -> None:
         predicted[0, 0, : number % 4] = False
         scores.append(replace(scored(predicted, truth), volume=str(number)))
     few = VolumeMeasurement(scores[:9], tolerance_mm=1.0, prompt="box", num_slices=18)
-    assert few.by_class["c"]["intervals"] is None and "fewer than 10 volumes (here 9" in few.without_intervals
+    assert few.by_class["c"]["intervals"] == few.intervals == {}
+    assert "fewer than 10 volumes (the rarest is in 9)" in few.without_intervals
     many = VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=20)
     low, high = many.by_class["c"]["intervals"]["dice"]
     assert low < many.summary["dice"] < high <= 1
     assert many.without_intervals == ""
+    assert many.intervals["dice"].ends == pytest.approx((low, high))  # of one class they are its own
+
+
+def test_intervals_of_means_over_classes_draw_volumes_with_all_their_classes(tmp_path: Path) -> None:
+    """Against drawing volume by volume; one class is in two volumes alone, and has no part where neither is drawn."""
+    truth = torch.ones(1, 4, 4, dtype=torch.bool)
+    scores = []
+    for number in range(11):
+        predicted = truth.clone()
+        predicted[0, 0, : number % 4] = False
+        common = replace(scored(predicted, truth), volume=str(number))
+        rare = replace(common, class_name="rare", dice=0.1 * number if number in (3, 8) else None)
+        scores += [common, rare, replace(common, class_name="other", dice=1 - 0.05 * number)]
+    measurement = VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=11)
+    means = []
+    for drawn in torch.cat(list(draws(11))).tolist():
+        of_class: dict[str, list[float]] = {}
+        for score in scores:
+            if score.dice is not None:
+                of_class.setdefault(score.class_name, []).extend([score.dice] * int(drawn[int(score.volume)]))
+        known = [sum(values) / len(values) for values in of_class.values() if values]
+        means.append(sum(known) / len(known))
+    expected = torch.quantile(torch.tensor(means).double(), torch.tensor([0.025, 0.975]).double()).tolist()
+    assert measurement.intervals["dice"].ends == pytest.approx(expected, abs=1e-6)
+    measurement.write(tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["intervals"]["dice"] == pytest.approx(expected, abs=1e-6)
+    mean = class_table(measurement).rows[-1]
+    assert mean[0] == "mean" and mean[2] == f"{measurement.summary['dice']:.3f} [{expected[0]:.3f}, {expected[1]:.3f}]"
 
 
 def test_a_model_that_fills_boxes_is_right_on_boxes(box_model: Model, root: Path, tmp_path: Path) -> None:
@@ -162,7 +193,10 @@ def test_a_model_that_fills_boxes_is_right_on_boxes(box_model: Model, root: Path
     assert np.array_equal(np.asarray(written.dataobj), blocks())
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["classes"]["label_2"]["num_volumes"] == 1 and summary["prompt"] == "box"
-    assert "fewer than 10 volumes (here 1" in summary["without_intervals"]
+    assert "fewer than 10 volumes (the rarest is in 1)" in summary["without_intervals"]
+    assert {"summary.md", "summary.tex"} <= set(outcome.written)
+    assert "| label_2 | 1 | 1.000 |" in (tmp_path / "out" / "summary.md").read_text()
+    assert r"label\_2 & 1 & 1.000 &" in (tmp_path / "out" / "summary.tex").read_text()
     with (tmp_path / "out" / "volumes.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["volume"], row["class_name"], row["dice"]) for row in rows] == [
