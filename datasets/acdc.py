@@ -22,7 +22,7 @@ from pathlib import Path
 
 from sam_ft.data.preparing.material import Material
 from sam_ft.data.preparing.recipe import Recipe, RemoteFile
-from sam_ft.data.preparing.target import LabelledVolume, Target
+from sam_ft.data.preparing.target import Target, VolumeFiles
 from sam_ft.data.splits import GroupSplit, Part
 
 PAGE = "https://humanheart-project.creatis.insa-lyon.fr/database/#collection/637218c173e9f0047faa00fb"
@@ -69,7 +69,7 @@ def group_of(patient: Path) -> str:
     return found[1]
 
 
-def volumes_of(patient: Path) -> list[LabelledVolume]:
+def volumes_of(patient: Path) -> list[VolumeFiles]:
     """The frames of a patient that have labels.
 
     Raises:
@@ -82,7 +82,7 @@ def volumes_of(patient: Path) -> list[LabelledVolume]:
         image = labels.with_name(labels.name.replace("_gt.", "."))
         if not image.is_file():
             raise ValueError(f"Expected the image of {labels} at {image}, but there is none.")
-        volumes.append(LabelledVolume(found[1], image, labels))
+        volumes.append(VolumeFiles(found[1], image, labels))
     return volumes
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from sam_ft.data.preparing.material import Material
 from sam_ft.data.preparing.recipe import Recipe, RemoteFile
-from sam_ft.data.preparing.target import LabelledVolume, Target
+from sam_ft.data.preparing.target import Target, VolumeFiles
 from sam_ft.data.splits import GroupSplit
 
 _URL = "https://msd-for-monai.s3-us-west-2.amazonaws.com"
@@ -143,7 +143,7 @@ def convert(material: Material, target: Target) -> None:
         target.write_volumes(part, [case for case in cases if part_of[case.name] == part])
 
 
-def cases_of(root: Path) -> list[LabelledVolume]:
+def cases_of(root: Path) -> list[VolumeFiles]:
     """The labelled cases, as dataset.json lists them.
 
     Raises:
@@ -157,7 +157,7 @@ def cases_of(root: Path) -> list[LabelledVolume]:
     cases = []
     for image, label in listed:
         name = Path(image).name.removesuffix(".gz").removesuffix(".nii")
-        case = LabelledVolume(name, root / "imagesTr" / Path(image).name, root / "labelsTr" / Path(label).name)
+        case = VolumeFiles(name, root / "imagesTr" / Path(image).name, root / "labelsTr" / Path(label).name)
         for file in (case.image, case.labels):
             if not file.is_file():
                 raise ValueError(f"Expected {file}, as {path} lists it, but there is no such file.")

@@ -29,6 +29,7 @@ COMMANDS = {
     "fit": Command("fit.py", "fine-tune a model: sam-ft fit data=nifti data.images=... data.labels=..."),
     "evaluate": Command("evaluate.py", "measure a model: sam-ft evaluate checkpoint=... output=..."),
     "compare": Command("compare.py", "two evaluations of the same masks: sam-ft compare A B --output FOLDER"),
+    "table": Command("table.py", "several evaluations in one table: sam-ft table NAME=FOLDER NAME=FOLDER ..."),
     "forgetting": Command(
         "forgetting.py", "what a fine-tuning gained and lost: sam-ft forgetting after=... output=..."
     ),
@@ -100,7 +101,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
         print(f"sam-ft {version('sam-ft')}")
         return 0
-    if list(arguments[:2]) == ["evaluate", "compare"]:
+    if list(arguments[:2]) in (["evaluate", "compare"], ["evaluate", "table"]):
         arguments = arguments[1:]
     try:
         program = find_program(arguments[0])

@@ -184,7 +184,7 @@ class Sample:
     class_names: tuple[str, ...]  # N names; "object" where the data set has no classes
     name: str  # unique in its data set; what errors, records and pictures call this image
     pixel_mm: tuple[float, float] | None = None  # height and width of a pixel
-    ignored: Tensor | None = None  # (H, W) bool: pixels whose class nobody knows; semantic segmentation leaves them out
+    ignored: Tensor | None = None  # (H, W) bool: pixels whose class nobody knows; they are neither taught nor measured
     set_name: str | None = None  # of a mixture of data sets, the one that this is from
 
     def __post_init__(self) -> None:
@@ -208,6 +208,11 @@ class Sample:
             raise ValueError(
                 f"Expected {len(self.masks)} `class_names` in {self.name}, but got {len(self.class_names)}."
             )
+
+    @property
+    def unknown(self) -> Tensor | None:
+        """(H, W) bool: the ignored pixels, but for those of an object, which are known; None where none are ignored."""
+        return None if self.ignored is None else self.ignored & ~self.masks.any(dim=0)
 
 
 def blank_image(height: int, width: int) -> Tensor:

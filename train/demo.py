@@ -22,8 +22,9 @@ from omegaconf import DictConfig, OmegaConf
 from sam_ft.charts.training import training_figure
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs, find_folder
-from sam_ft.data.nifti.slices import NiftiSlices, VolumeSlices
+from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.splits import DataSplits
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.measuring import Measurement, measure
 from sam_ft.evaluation.records.summaries import write_summary
 from sam_ft.evaluation.showing.cases import ShownCase, cases_to_show
@@ -181,7 +182,7 @@ def demo_page(
     sections = [
         Section(
             "Results",
-            [miou_table(summaries), curves(summaries), class_table(measurements["after"].by_class)],
+            [miou_table(summaries), curves(summaries), class_table(measurements["after"].classes.summaries)],
             lead=PROTOCOL,
         ),
         Section(

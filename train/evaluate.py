@@ -8,22 +8,27 @@ from __future__ import annotations
 import logging
 import shlex
 import sys
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from tqdm import tqdm
 
 from sam_ft.any_checkpoints import AnyModel, load_any_model
 from sam_ft.cli import find_configs
 from sam_ft.data.collation import Prepare, PreparedSamples
+from sam_ft.data.source_files import data_digest
 from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation.comparing.measured import Measured, add_measured, names_digest
 from sam_ft.evaluation.everything import thresholds
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
-from sam_ft.evaluation.protocols.request import EvaluationProtocol, Request
+from sam_ft.evaluation.protocols.request import EvaluationProtocol, Outcome, Request
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
-from sam_ft.evaluation.unfinished.journaled import Shard
-from sam_ft.evaluation.unfinished.processes import measure_in_processes
+from sam_ft.evaluation.unfinished.processes import end_with_parent, measure_in_processes
+from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.lightning import program
 from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
@@ -35,6 +40,7 @@ _logger = logging.getLogger("sam_ft.evaluate")
 
 def evaluate(config: DictConfig) -> None:
     """Load, measure by the protocol or by what the model is for, write, say what came out."""
+    end_with_parent()
     output, clicks = expect_usable(config)
     model = load_any_model(config.checkpoint, image_size=config.image_size)
     model.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -52,11 +58,13 @@ def evaluate(config: DictConfig) -> None:
         about=about(config, model, samples),
         shard=shard_of(config),
     )
-    if request.shard or config.processes > 1:
+    protocol.journals(request).warn_of_others()
+    if not request.shard and config.processes > 1:
         share_work(config, protocol, request)
+    outcome = protocol(request)
     if request.shard:
         return
-    outcome = protocol(request)
+    add_measured(output / "summary.json", measured(config, protocol, model, outcome=outcome, num_samples=len(samples)))
     written = ["summary.json", "index.html", *outcome.written]
     fitted = None
     if isinstance(model, Sam):
@@ -71,30 +79,57 @@ def evaluate(config: DictConfig) -> None:
 
 
 def share_work(config: DictConfig, protocol: EvaluationProtocol, request: Request) -> None:
-    """Do one share of the measuring, or let several processes do all of it; the results lie beside the output.
+    """Let several processes do all of the measuring; the results lie in the output.
+
+    They are told its name, which another run of the same command line need not come to (`output=runs/${now:%H%M}`).
 
     Raises:
-        ValueError: The protocol has no shares, or a process failed.
+        ValueError: A process failed, or something is missing at the end.
     """
-    if not isinstance(protocol, InteractiveProtocol):
-        raise ValueError("Expected processes=1 and no `shard`, since only clicks and boxes are measured in shares.")
-    if request.shard:
-        protocol(request)
-        return
-    with request.progress() as bar:
-        measure_in_processes(sys.argv[1:], config.processes, journals=protocol.journals(request), on_images=bar.update)
+    journals = protocol.journals(request)
+    arguments = [*sys.argv[1:], "output='{}'".format(str(request.output).replace("'", r"\'"))]
+    with tqdm(total=journals.count, desc="measuring", unit=journals.unit, dynamic_ncols=True) as bar:
+        measure_in_processes(arguments, config.processes, journals=journals, on_units=bar.update)
 
 
 def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[str, object]:
     """What an unfinished measurement must have been of for this one to go on with it."""
     return {
+        "version": version("sam-ft"),
         "weights": weights_fingerprint(model),
         "image_size": model.image_size,
         "data": OmegaConf.to_container(data_of(config), resolve=True),
         "part": config.part,
         "num_images": len(samples),
+        "samples": data_digest(samples),
         "batch_size": config.batch_size,
     }
+
+
+def measured(
+    config: DictConfig, protocol: EvaluationProtocol, model: AnyModel, *, outcome: Outcome, num_samples: int
+) -> Measured:
+    """What the figures are of, for those who compare them, with the settings that had a part in it."""
+    settings = {name: value for name, value in vars(protocol).items() if name not in ("records", "save_volumes")}
+    if model.pixel_class_names:
+        settings = {name: value for name, value in settings.items() if name != "clicks"} | {"prompt": "none"}
+    elif settings.get("prompt") == "box":
+        del settings["clicks"]
+    if settings.get("first_click") != "random":
+        settings.pop("seed", None)
+    summary = outcome.summary
+    num_objects = summary.get("num_objects", summary.get("num_masks"))
+    return Measured(
+        checkpoint=str(config.checkpoint),
+        protocol=type(protocol).__name__.removesuffix("Protocol").lower(),
+        settings=settings,
+        part=config.part,
+        num_images=len(outcome.images),
+        images=names_digest(outcome.images),
+        num_samples=int(summary.get("num_slices", num_samples)) + outcome.left_out.get("slices", 0),
+        num_objects=None if num_objects is None else int(num_objects),
+        left_out=outcome.left_out,
+    )
 
 
 def shard_of(config: DictConfig) -> Shard | None:
@@ -116,7 +151,31 @@ def protocol_of(config: DictConfig, model: AnyModel, *, clicks: tuple[int, ...])
         raise ValueError("Expected thresholds=0, since a model of semantic segmentation has no mask generator.")
     if "protocol" in config:
         return instantiate(config.protocol, _convert_="all")
-    return SemanticProtocol() if model.pixel_class_names else InteractiveProtocol(clicks)
+    if not model.pixel_class_names:
+        return InteractiveProtocol(clicks)
+    if clicks_are_given():
+        raise ValueError("Expected no `clicks` for this model, which was taught the class of each pixel without any.")
+    return SemanticProtocol()
+
+
+def clicks_are_given() -> bool:
+    """Whether the command line has `clicks=...`."""
+    return any(override.startswith("clicks=") for override in HydraConfig.get().overrides.task)
+
+
+def refuse_unread_clicks(config: DictConfig) -> None:
+    """Refuse `clicks=...` beside a protocol that does not take its clicks from there.
+
+    Raises:
+        ValueError: It is given; what the protocol has instead is named.
+    """
+    own = OmegaConf.to_container(config.protocol, resolve=False) if "protocol" in config else None
+    if not isinstance(own, dict) or own.get("clicks") == "${clicks}" or not clicks_are_given():
+        return
+    if "clicks" not in own:
+        raise ValueError("Expected no `clicks` for this protocol, which asks with none: protocol=interactive does.")
+    prompt = " with protocol.prompt=click" if "prompt" in own else ""
+    raise ValueError(f"Expected no `clicks` for this protocol, which has its own: give protocol.clicks=...{prompt}.")
 
 
 def described(value: float, *, name: str, interval: tuple[float, float] | None) -> str:
@@ -137,6 +196,7 @@ def expect_usable(config: DictConfig) -> tuple[Path, tuple[int, ...]]:
     output = program.folder_to_write(config.output)
     if config.part not in program.PARTS:
         raise ValueError(f"Expected `part` to be one of {', '.join(program.PARTS)}, but got {config.part!r}.")
+    refuse_unread_clicks(config)
     for name, least in {"batch_size": 1, "num_workers": 0, "processes": 1, "pictures": 0, "thresholds": 0}.items():
         whole_number(config, name, least=least)
     return output, program.clicks_of(config)

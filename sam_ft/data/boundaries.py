@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
 from scipy import ndimage
 
 from sam_ft.checks import expect_whole_number
+from sam_ft.data.source_files import source_files_of
 from sam_ft.data.splits import DataSplits, SampleDataset, without_image
 from sam_ft.types import Sample
 
@@ -40,6 +42,11 @@ class BoundarySamples:
         self.boundary_px = boundary_px
         self.suited_augmentation: str = getattr(objects, "suited_augmentation", "light")
 
+    @property
+    def source_files(self) -> tuple[Path, ...] | None:
+        """Those that the samples come from; None where they are not known."""
+        return source_files_of([self.objects])
+
     def __len__(self) -> int:
         return len(self.objects)
 
@@ -49,6 +56,11 @@ class BoundarySamples:
     def without_image(self, index: int) -> Sample:
         """The same sample, of which the image may be blank if the data set can leave it unread."""
         return self._taken_apart(without_image(self.objects, index))
+
+    def only(self, indices: Sequence[int]) -> BoundarySamples:
+        """Some of the samples."""
+        chosen: SampleDataset = torch.utils.data.Subset(self.objects, indices)  # type: ignore[arg-type]
+        return BoundarySamples(chosen, boundary_px=self.boundary_px)
 
     def __iter__(self) -> Iterator[Sample]:
         return (self[index] for index in range(len(self)))

@@ -90,6 +90,11 @@ class CocoSamples:
         """Those that the images are read from."""
         return tuple(self.folder / image.file_name for image in self.images)
 
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those, and those of the labels."""
+        return (*self.image_files, self.annotations.path)
+
     def __len__(self) -> int:
         return len(self._chosen)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from sam_ft.data.augment import Augmentation
 from sam_ft.data.embedding_cache.cached import CachedEmbeddings
 from sam_ft.data.layers import layers_of
+from sam_ft.data.measurable import MeasurableBatches, MeasurableSamples, expect_measurable
 from sam_ft.data.mixture import MixtureSamples
 from sam_ft.data.splits import SampleDataset, without_image
 from sam_ft.data.windows import RandomWindow
@@ -230,14 +232,21 @@ def collate(prepared: Sequence[PreparedSample]) -> Batch:
 
 def whole_batches(
     samples: SampleDataset, *, image_size: int, batch_size: int = 4, num_workers: int = 0
-) -> torch.utils.data.DataLoader[PreparedSample]:
-    """Batches for measuring: every sample in order, with every object and without augmentation."""
-    return torch.utils.data.DataLoader(
-        PreparedSamples(samples, Prepare(image_size)),
+) -> MeasurableBatches:
+    """Batches for measuring: every sample in order, with every object and without augmentation.
+
+    Raises:
+        ValueError: Two images have one name, or an object has no pixel; of samples that are not in memory, when they
+            are read.
+    """
+    expect_measurable(samples)
+    loader: torch.utils.data.DataLoader[Any] = torch.utils.data.DataLoader(
+        PreparedSamples(MeasurableSamples(samples), Prepare(image_size)),
         batch_size=batch_size,
         collate_fn=collate,
         num_workers=num_workers,
     )
+    return MeasurableBatches(loader)
 
 
 def _stacked(embeddings: Sequence[ImageEmbedding]) -> ImageEmbedding:

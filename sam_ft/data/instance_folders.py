@@ -64,6 +64,11 @@ class InstanceMaskFolder:
         """Those that the images are read from."""
         return tuple(image for image, _ in self.files)
 
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those, and those of the labels."""
+        return (*self.image_files, *(mask for _, masks in self.files for mask in masks))
+
     def __len__(self) -> int:
         return len(self.files)
 

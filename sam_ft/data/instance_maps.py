@@ -58,6 +58,11 @@ class InstanceMaps:
         """Those that the images are read from."""
         return tuple(pair.image for pair in self.pairs)
 
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those, and those of the labels."""
+        return (*self.image_files, *(pair.mask for pair in self.pairs))
+
     def __len__(self) -> int:
         return len(self.pairs)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sam_ft.checks import quoted, shortened
 from sam_ft.data.json_files import read_json_object
-from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.volumes.objects import ObjectRule
 
 _IGNORE = "ignore"
 _MOST_DIGITS = 10

@@ -16,8 +16,8 @@ from sam_ft.data.empty import share_of_empty
 from sam_ft.data.folders import divided
 from sam_ft.data.label_names import LabelNames
 from sam_ft.data.leaks import refuse_shared_groups, refuse_shared_images
-from sam_ft.data.nifti.objects import ObjectRule, present_values
 from sam_ft.data.splits import DataSplits, GroupRule, SlabSplit
+from sam_ft.data.volumes.objects import ObjectRule, present_values
 from sam_ft.types import Sample, blank_image
 
 _logger = logging.getLogger(__name__)
@@ -107,6 +107,11 @@ class LabelledImages:
     def image_files(self) -> tuple[Path, ...]:
         """Those that the images are read from."""
         return tuple(path for case in self.cases for path in case.files)
+
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those, and those of the labels."""
+        return (*self.image_files, *(case.label_path for case in self.cases))
 
     def __len__(self) -> int:
         return len(self.cases)

@@ -9,10 +9,12 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import accumulate
+from pathlib import Path
 
 from sam_ft.checks import expect_whole_number
 from sam_ft.data.classes import class_names_of, classes_in
 from sam_ft.data.draws import apportioned
+from sam_ft.data.source_files import source_files_of
 from sam_ft.data.splits import DataSplits, SampleDataset, without_image
 from sam_ft.types import Sample
 
@@ -49,6 +51,11 @@ class MixtureSamples:
         self.sets = dict(sets)
         self.set_names = tuple(self.sets)
         self._until = list(accumulate(len(part.samples) for part in self.sets.values()))
+
+    @property
+    def source_files(self) -> tuple[Path, ...] | None:
+        """Those that the samples come from; None where they are not known."""
+        return source_files_of([part.samples for part in self.sets.values()])
 
     def __len__(self) -> int:
         return self._until[-1]

@@ -12,13 +12,14 @@ from sam_ft.data.folders import expanded
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.json_files import read_json_object
 from sam_ft.data.label_names import LabelNames, label_names
-from sam_ft.data.nifti.cases import CaseFiles, VolumeFile, open_nifti_cases
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.parts import volume_splits
+from sam_ft.data.nifti.cases import open_nifti_cases
 from sam_ft.data.nifti.reading import num_time_points, open_volume
-from sam_ft.data.nifti.view import View
 from sam_ft.data.nnunet.description import numbered_names, path_inside
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.data.volumes.cases import CaseFiles, VolumeFile
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.parts import volume_splits
+from sam_ft.data.volumes.view import View
 
 
 def msd_splits(

@@ -59,6 +59,11 @@ class Sa1bSamples:
         """Those that the images are read from."""
         return tuple(image for image, _ in self.pairs)
 
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those, and those of the labels."""
+        return tuple(path for pair in self.pairs for path in pair)
+
     def __len__(self) -> int:
         return len(self.pairs)
 

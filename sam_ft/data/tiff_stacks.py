@@ -86,6 +86,11 @@ class TiffStacks:
         """Those that the images are read from."""
         return tuple(image.path for image, _ in self.stacks)
 
+    @property
+    def source_files(self) -> tuple[Path, ...]:
+        """Those, and those of the labels."""
+        return tuple(stack.path for pair in self.stacks for stack in pair)
+
     def __len__(self) -> int:
         return len(self.entries)
 

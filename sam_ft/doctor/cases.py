@@ -10,11 +10,11 @@ from typing import Literal
 
 import numpy as np
 
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.sources import ImageSource, LabelSource
 from sam_ft.data.pixels import AS_IT_IS, PixelRule
 from sam_ft.data.semantic_maps import ClassValues
 from sam_ft.data.splits import Part
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.sources import ImageSource, LabelSource
 from sam_ft.doctor.findings import Finding
 from sam_ft.types import Sample
 

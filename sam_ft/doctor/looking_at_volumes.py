@@ -11,10 +11,12 @@ import numpy as np
 from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
 
-from sam_ft.data.nifti.grid import PLANES, SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import distance_of_affines
-from sam_ft.data.nifti.reading import as_integer_labels, grid_of, num_time_points, open_volume, read_voxels
-from sam_ft.data.nifti.sources import ImageSource
+from sam_ft.data.nifti.reading import grid_of, num_time_points, open_volume, read_voxels
+from sam_ft.data.nifti.volume import NiftiVolume
+from sam_ft.data.volumes.grid import PLANES, SliceGrid, refuse_other_grid
+from sam_ft.data.volumes.scaling import as_integer_labels
+from sam_ft.data.volumes.sources import ImageSource
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Found
 from sam_ft.doctor.intensities import image_facts
@@ -75,7 +77,9 @@ def _opened(case: Case, inventory: Inventory) -> tuple[ImageSource, GridFacts]:
         if num_time_points(image) > 1 and case.volume_index is None:
             raise UnusableError("series", path, f"its shape is {image.shape}")
         grid = grid_of(image, path=path, plane=inventory.axis)
-        return ImageSource.of(image, grid=grid, volume_index=case.volume_index), _facts_of_header(image, grid)
+        return ImageSource(
+            grid, NiftiVolume.of(image, path=grid.path, volume_index=case.volume_index)
+        ), _facts_of_header(image, grid)
     except ValueError as err:
         raise UnusableError("unreadable_image", path, _one_line(err)) from err
 

@@ -12,23 +12,17 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.asking.asked_objects import Answer
 from sam_ft.evaluation.asking.interactive import evaluate_interactively
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import User
 from sam_ft.evaluation.records.file import NAMES, RecordsFormat, write_records
 from sam_ft.evaluation.records.intervals import intervals
-from sam_ft.evaluation.records.mask_record import MaskRecord
-from sam_ft.evaluation.records.number_of_clicks import clicks_needed, failures
-from sam_ft.evaluation.records.summaries import (
-    mean_over,
-    summarise,
-    summarise_by_class,
-    summarise_by_set,
-    write_summary,
-)
+from sam_ft.evaluation.records.mask_record import MaskRecord, of_summary
+from sam_ft.evaluation.records.parts import Parts, by_class, by_set, whole_summary
+from sam_ft.evaluation.records.summaries import write_summary
 from sam_ft.evaluation.showing.cases import ShownCase
-from sam_ft.metrics.bootstrap import Interval
+from sam_ft.evaluation.showing.kept_answers import KeptAnswers
+from sam_ft.metrics.bootstrap import Interval, ends_of
 from sam_ft.metrics.calibration import Calibration, calibration
 from sam_ft.types import Batch, PromptableModel
 
@@ -46,43 +40,39 @@ class Measurement:
     @property
     def summary(self) -> dict[str, float]:
         """mIoU by prompt, and after how many clicks a good mask was there."""
-        noc = {key: figure.mean for key, figure in clicks_needed(self.records).items()}
-        summary = summarise(self.records)
-        counts = {key: summary.pop(key) for key in ("num_masks", "num_images")}
-        return {**summary, **noc, **failures(self.records), **counts}
+        return whole_summary(self.records)
 
     @cached_property
     def intervals(self) -> dict[str, Interval]:
-        """The 95 % interval of each mean of the summary; empty for a few images."""
+        """The 95 % interval of each figure of the summary; empty for a few images."""
         return intervals(self.records)
 
-    @property
-    def by_class(self) -> dict[str, dict[str, float]]:
-        """mIoU by prompt for each class."""
-        return summarise_by_class(self.records)
+    @cached_property
+    def classes(self) -> Parts:
+        """The same for each class, and the means over classes."""
+        return by_class(self.records)
 
-    @property
-    def by_set(self) -> dict[str, dict[str, float]]:
-        """mIoU by prompt for each set of a mixture; empty for any other data set."""
-        return summarise_by_set(self.records)
+    @cached_property
+    def sets(self) -> Parts:
+        """The same for each set of a mixture, and the means over sets; no part of any other data set."""
+        return by_set(self.records)
 
     @property
     def calibration(self) -> Calibration:
-        """What the model thinks of its masks against what they are, over all records."""
-        predicted = torch.tensor([record.predicted_iou for record in self.records])
-        return calibration(predicted, torch.tensor([record.iou for record in self.records]))
+        """What the model thinks of its masks against what they are, over the records that figures are wanted of."""
+        records = of_summary(self.records)
+        predicted = torch.tensor([record.predicted_iou for record in records])
+        return calibration(predicted, torch.tensor([record.iou for record in records]))
 
     def write(self, output: str | Path, *, records: RecordsFormat = "csv") -> None:
         """Write `summary.json`, and the records as `records.csv` or `records.parquet`."""
         calibrated = self.calibration
         summary: dict[str, object] = {
             **self.summary,
-            "intervals": {key: [interval.low, interval.high] for key, interval in self.intervals.items()},
+            "intervals": ends_of(self.intervals),
             "predicted_iou": {"error": calibrated.error, "bias": calibrated.bias},
         }
-        for name, parts in (("classes", self.by_class), ("sets", self.by_set)):
-            if parts:
-                summary |= {name: parts, f"mean_over_{name}": mean_over(parts)}
+        summary |= self.classes.as_json("classes") | self.sets.as_json("sets")
         write_summary(Path(output) / "summary.json", summary)
         write_records(Path(output) / NAMES[records], self.records)
 
@@ -142,13 +132,8 @@ def measure_interactively(
         num_workers: processes that read and prepare.
         on_batch: receives the number of images done with each batch, for showing progress.
     """
-    wanted = {(case.sample.name, case.object_index) for case in shown}
-    answers: dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]] = {}
+    kept = KeptAnswers(shown)
     places: dict[str, int] = {}
-
-    def keep(record: MaskRecord, answer: Answer) -> None:
-        if (record.image, record.object_index) in wanted:
-            answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, answer() > 0)
 
     def count(records: list[MaskRecord]) -> None:
         if on_batch is not None:
@@ -160,5 +145,5 @@ def measure_interactively(
             yield batch
 
     batches = whole_batches(samples, image_size=model.image_size, batch_size=batch_size, num_workers=num_workers)
-    records = evaluate_interactively(model, placed(batches), questions, user=user, on_batch=count, on_prediction=keep)
-    return Measurement(records=records, answers=answers, places=places)
+    records = evaluate_interactively(model, placed(batches), questions, user=user, on_batch=count, on_prediction=kept)
+    return Measurement(records=records, answers=kept.answers, places=places)

@@ -25,7 +25,12 @@ SIZES: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 """COCO's sizes of objects: the smallest and the largest number of pixels, both included."""
 
-_RECALLS = np.linspace(0.0, 1.0, 101)
+RECALLS = np.linspace(0.0, 1.0, 101)
+"""At which the precision is averaged."""
+
+AP50, AP75 = 0, 5
+"""The places of these thresholds in `IOU_THRESHOLDS`."""
+
 _SURE = 2  # what an object that counts has over one that is ignored; above any IoU
 
 
@@ -121,7 +126,7 @@ def precision_curves(images: Sequence[Matches], *, max_detections: int = 100) ->
     precision = right / (right + wrong).clamp(min=1)
     best = precision.flip(1).cummax(dim=1).values.flip(1)
     best = torch.cat([best, best.new_zeros(len(best), 1)], dim=1)  # (T, K + 1)
-    recalls = torch.from_numpy(_RECALLS).expand(len(best), -1).contiguous()
+    recalls = torch.from_numpy(RECALLS).expand(len(best), -1).contiguous()
     return best.gather(1, torch.searchsorted(right / num_objects, recalls))
 
 

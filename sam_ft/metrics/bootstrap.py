@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+
+LEAST_CLUSTERS = 10
+"""With fewer images or volumes an interval is too narrow: the few stand for all others."""
+
+NUM_RESAMPLES = 2000
+_NUMBERS_AT_ONCE = 1 << 23
+"""So many numbers of drawn clusters are held at once."""
 
 
 @dataclass(frozen=True)
@@ -17,9 +24,82 @@ class Interval:
     low: float
     high: float
 
+    @property
+    def ends(self) -> tuple[float, float]:
+        """Without the mean."""
+        return self.low, self.high
+
+
+def ends_of(intervals: Mapping[str, Interval]) -> dict[str, tuple[float, float]]:
+    """From names of figures to the ends of their intervals, as summaries have them."""
+    return {name: interval.ends for name, interval in intervals.items()}
+
+
+def draws(
+    num_clusters: int, *, strata: Sequence[str] | None = None, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> Iterator[Tensor]:
+    """How often each cluster is drawn in each resample, with replacement.
+
+    Args:
+        num_clusters: C.
+        strata: C names; as many clusters of each name are drawn as there are. None: of all together.
+        num_resamples: R.
+        seed: another seed, other draws.
+
+    Yields:
+        Portions (r, C) float64 of R rows, so that not all have to be held at once.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    groups = [torch.arange(num_clusters)]
+    if strata is not None:
+        places: dict[str, list[int]] = {}
+        for place, name in enumerate(strata):
+            places.setdefault(name, []).append(place)
+        groups = [torch.tensor(members) for members in places.values()]
+    at_once = max(1, _NUMBERS_AT_ONCE // max(num_clusters, 1))
+    for first in range(0, num_resamples, at_once):
+        counts = torch.zeros(min(at_once, num_resamples - first), num_clusters, dtype=torch.float64)
+        for members in groups:
+            drawn = torch.randint(len(members), (len(counts), len(members)), generator=generator)
+            counts.scatter_add_(1, members[drawn], torch.ones((), dtype=torch.float64).expand(drawn.shape))
+        yield counts
+
+
+def resampled_sums(
+    values: Tensor, *, strata: Sequence[str] | None = None, num_resamples: int = NUM_RESAMPLES, seed: int = 0
+) -> Tensor:
+    """The sums over the drawn clusters, from which any figure follows that is made of sums.
+
+    Args:
+        values: `(C, F)`, F numbers of each cluster, such as the sum of its IoUs and their count.
+        strata: as in `draws`; so `num_resamples` and `seed`.
+        num_resamples: R.
+        seed: as there.
+
+    Returns:
+        `(R, F)` float64.
+    """
+    values = values.double().cpu()
+    portions = draws(len(values), strata=strata, num_resamples=num_resamples, seed=seed)
+    return torch.cat([counts @ values for counts in portions])
+
+
+def percentile_interval(resampled: Tensor, mean: float, *, level: float = 0.95) -> Interval:
+    """The interval that holds the middle of the resampled figures.
+
+    Args:
+        resampled: `(R,)`; NaN where a resample has no such figure, which does not count.
+        mean: the figure itself.
+        level: the share of the figures inside the interval.
+    """
+    tail = (1 - level) / 2
+    ends = torch.tensor([tail, 1 - tail], dtype=torch.float64)
+    low, high = torch.quantile(resampled[~resampled.isnan()].double(), ends).tolist()
+    return Interval(mean=mean, low=low, high=high)
+
 
 def clustered_interval(
-    values: Tensor, clusters: Sequence[str], *, level: float = 0.95, num_resamples: int = 2000, seed: int = 0
+    values: Tensor, clusters: Sequence[str], *, level: float = 0.95, num_resamples: int = NUM_RESAMPLES, seed: int = 0
 ) -> Interval:
     """The mean of values and its percentile bootstrap interval, with whole clusters drawn.
 
@@ -47,12 +127,18 @@ def clustered_interval(
             f"Expected `values` (K,) with a cluster for each, but got {tuple(values.shape)} and {len(clusters)} names."
         )
     places = {name: place for place, name in enumerate(dict.fromkeys(clusters))}
-    index = torch.tensor([places[name] for name in clusters])
-    values = values.double().cpu()
-    sums, counts = (torch.bincount(index, weights=each) for each in (values, torch.ones_like(values)))  # (C,)
-    generator = torch.Generator().manual_seed(seed)
-    drawn = torch.randint(len(places), (num_resamples, len(places)), generator=generator)  # (R, C)
-    means = sums[drawn].sum(dim=1) / counts[drawn].sum(dim=1)  # (R,)
-    tail = (1 - level) / 2
-    low, high = torch.quantile(means, torch.tensor([tail, 1 - tail], dtype=torch.float64)).tolist()
-    return Interval(mean=float(values.mean()), low=low, high=high)
+    totals = cluster_totals(values, [places[name] for name in clusters], num_clusters=len(places))
+    sums, counts = resampled_sums(totals, num_resamples=num_resamples, seed=seed).unbind(dim=1)  # (R,)
+    return percentile_interval(sums / counts, float(values.double().mean()), level=level)
+
+
+def cluster_totals(values: Tensor, places: Sequence[int], *, num_clusters: int) -> Tensor:
+    """The sum of the values of each cluster and how many there are: (K,) and K places -> (C, 2) float64."""
+    index, values = torch.tensor(places, dtype=torch.int64), values.double().cpu()
+    totals = [torch.bincount(index, weights=each, minlength=num_clusters) for each in (values, torch.ones_like(values))]
+    return torch.stack(totals, dim=1)
+
+
+def interval_or_none(values: Tensor, clusters: Sequence[str]) -> Interval | None:
+    """`clustered_interval`, or None for fewer than `LEAST_CLUSTERS` clusters."""
+    return clustered_interval(values, clusters) if len(set(clusters)) >= LEAST_CLUSTERS else None

@@ -89,7 +89,8 @@ def _table(table: Table) -> str:
 def _cell(text: str) -> str:
     sign = re.match(r"([+\N{MINUS SIGN}-])\d", text)
     if sign is None:
-        return f"<td>{escape(text)}</td>"
+        is_whole = ' class="figure"' if re.fullmatch(r"[\d.,]+ \[[^\]]*\]", text) else ""  # a line never breaks in it
+        return f"<td{is_whole}>{escape(text)}</td>"
     return f'<td class="{"gain" if sign[1] == "+" else "loss"}">{escape(text)}</td>'
 
 

@@ -15,12 +15,18 @@ from segment_anything import SamPredictor, sam_model_registry  # noqa: E402
 
 
 def prepare(folder: Path) -> Callable[[], dict[str, np.ndarray]]:
-    predictor = SamPredictor(sam_model_registry["vit_b"](checkpoint=str(folder / "sam.pth")))
     given = dict(np.load(folder / "work.npz"))
+    predictor = predictor_of(folder, given, device="cpu")
+    return lambda: {"ious": ious_of(predictor, given)}
+
+
+def predictor_of(folder: Path, given: dict[str, np.ndarray], *, device: str) -> SamPredictor:
+    """One that has the embedding already."""
+    predictor = SamPredictor(sam_model_registry["vit_b"](checkpoint=str(folder / "sam.pth")).to(device))
     height, width = given["image"].shape[:2]
     predictor.original_size = predictor.input_size = (height, width)
-    predictor.features, predictor.is_image_set = torch.from_numpy(given["embedding"]), True
-    return lambda: {"ious": ious_of(predictor, given)}
+    predictor.features, predictor.is_image_set = torch.from_numpy(given["embedding"]).to(device), True
+    return predictor
 
 
 def ious_of(predictor: SamPredictor, given: dict[str, np.ndarray]) -> np.ndarray:

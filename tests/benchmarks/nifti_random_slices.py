@@ -19,8 +19,9 @@ import numpy as np
 from nibabel import _compression
 from scipy import ndimage
 
-from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.slices import NiftiSlices, SliceEntry
+from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.volumes.slice_cache import SliceCache
+from sam_ft.data.volumes.slices import SliceEntry
 from sam_ft.types import Sample
 from tests.benchmarks.comparing import Row, Timing, compare, measured, with_head
 from tests.benchmarks.peer_process import PeerProcess

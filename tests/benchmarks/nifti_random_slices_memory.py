@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.volumes.slice_cache import SliceCache
 
 
 def prepare(folder: Path) -> Callable[[], dict[str, np.ndarray]]:

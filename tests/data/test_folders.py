@@ -17,11 +17,11 @@ from sam_ft.data.folds import FoldSplit
 from sam_ft.data.image_mask import image_mask_splits
 from sam_ft.data.instance_folders import instance_folders_splits
 from sam_ft.data.medsam.parts import medsam_splits
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.sa1b import sa1b_splits
 from sam_ft.data.semantic_maps import semantic_maps_splits
 from sam_ft.data.splits import DataSplits, GroupSplit
 from sam_ft.data.tiff_stacks import tiff_stacks_splits
+from sam_ft.data.volumes.objects import ObjectRule
 from sam_ft.masks.rle import encode
 from sam_ft.masks.rle_coco import to_coco
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from sam_ft.data.label_names import label_names, label_names_in
-from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.volumes.objects import ObjectRule
 
 PATH = Path("dataset.json")
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from sam_ft.data.labelled_images import LabelledImages, image_splits
-from sam_ft.data.nifti.objects import KINDS, ObjectRule
 from sam_ft.data.splits import GroupSplit
+from sam_ft.data.volumes.objects import KINDS, ObjectRule
 
 
 @dataclass(frozen=True)

@@ -16,11 +16,11 @@ from sam_ft.data.collation import Prepare, PreparedSamples, collate
 from sam_ft.data.drawing import drawing_of
 from sam_ft.data.image_mask import ImageMaskFolder
 from sam_ft.data.mixture import MixtureSamples, SetPart, mixture_splits, set_names_of
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
 from sam_ft.data.phantoms import Phantoms
 from sam_ft.data.splits import DataSplits, GroupSplit, SampleDataset
 from sam_ft.data.synthetic import Synthetic
+from sam_ft.data.volumes.objects import ObjectRule
 
 Sets = dict[str, DataSplits]
 

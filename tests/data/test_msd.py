@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from sam_ft.data.msd import msd_splits
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.splits import GroupSplit
+from sam_ft.data.volumes.slices import VolumeSlices
 
 MODALITIES = {"0": "FLAIR", "1": "T1w", "2": "t1gd", "3": "T2w"}
 LABELS = {"0": "background", "1": "edema", "2": "non-enhancing tumor", "3": "enhancing tumour"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from sam_ft.data.nifti.objects import ObjectRule
+from sam_ft.data.volumes.objects import ObjectRule
 from tests.doctor.healthy import SPACING, DataSet, save_volume
 
 Plant = Callable[[DataSet], None]

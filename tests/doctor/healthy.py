@@ -15,10 +15,10 @@ from scipy import ndimage
 
 from sam_ft.data.image_mask import image_mask_splits
 from sam_ft.data.manifest import ManifestColumns, manifest_splits
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
 from sam_ft.data.semantic_maps import semantic_maps_splits
 from sam_ft.data.splits import GroupSplit
+from sam_ft.data.volumes.objects import ObjectRule
 from sam_ft.doctor.examination import Examination, Plan, examine
 from sam_ft.doctor.inventory.listing import inventory_of
 

@@ -12,9 +12,9 @@ import numpy as np
 from sam_ft.data.dicom.parts import dicom_splits
 from sam_ft.data.medsam.parts import medsam_splits
 from sam_ft.data.msd import msd_splits
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nnunet.parts import nnunet_splits
 from sam_ft.data.splits import GroupSplit
+from sam_ft.data.volumes.objects import ObjectRule
 from tests.data.dicom.conftest import DicomFiles
 from tests.doctor.healthy import SPACING, DataSet, save_volume, volume
 

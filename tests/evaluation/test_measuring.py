@@ -14,7 +14,6 @@ from PIL import Image
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.measuring import measure, measure_interactively
-from sam_ft.evaluation.records.summaries import mean_over
 from sam_ft.evaluation.showing.cases import ShownCase, cases_to_show, spread_over
 from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.types import Sample
@@ -47,7 +46,7 @@ def test_a_model_that_draws_the_box_is_right_with_boxes_and_not_with_clicks(box_
 
 
 def test_classes_are_measured_apart(box_model: Model) -> None:
-    by_class = measure(box_model(), THREE, clicks=(1,)).by_class
+    by_class = measure(box_model(), THREE, clicks=(1,)).classes.summaries
     assert {name: summary["num_masks"] for name, summary in by_class.items()} == {"big": 1, "object": 4, "small": 1}
     assert by_class["small"]["miou@1"] == pytest.approx(25 / 36)  # 5 by 5 pixels of 6 by 6
 
@@ -78,8 +77,8 @@ def test_a_measurement_is_written_as_summary_and_records(box_model: Model, tmp_p
         **measured.summary,
         "intervals": {},  # of three images there are none
         "predicted_iou": {"error": measured.calibration.error, "bias": measured.calibration.bias},
-        "classes": measured.by_class,
-        "mean_over_classes": mean_over(measured.by_class),
+        "classes": {name: {**own, "intervals": {}} for name, own in measured.classes.summaries.items()},
+        "mean_over_classes": {**measured.classes.mean, "intervals": {}},
     }
     assert {"miou@1", "miou@3", "miou@5", "miou@box"} <= content.keys()
     with (tmp_path / "new" / "folder" / "records.csv").open() as file:
@@ -92,8 +91,10 @@ def test_every_figure_of_many_images_has_an_interval(box_model: Model, tmp_path:
     measured.write(tmp_path)
     content = json.loads((tmp_path / "summary.json").read_text())
     figures = {"miou@1", "miou@3", "miou@box", "miou@1_oracle", "miou@box_oracle", "noc@85", "noc@90"}
-    assert content["intervals"].keys() == figures
-    assert content.keys() >= {*figures, "nof@85", "nof@90"}
+    assert content["intervals"].keys() == {*figures, "nof@85", "nof@90"}
+    assert content["mean_over_classes"]["intervals"].keys() == figures
+    assert content["classes"]["object"]["intervals"] == content["intervals"]
+    assert content["classes"]["object"]["noc@90"] == content["noc@90"]
     for key, (low, high) in content["intervals"].items():
         assert low <= content[key] <= high
     low, high = content["intervals"]["miou@1"]

@@ -23,9 +23,9 @@ from sam_ft.checkpoints import load_model, save_meta
 from sam_ft.data.collation import Prepare, collate, whole_batches
 from sam_ft.data.image_files import read_image
 from sam_ft.data.image_mask import ImageMaskFolder
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
+from sam_ft.data.volumes.objects import ObjectRule
 from sam_ft.evaluation.asking.interactive import evaluate_clicks
 from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fit

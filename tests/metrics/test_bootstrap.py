@@ -5,7 +5,7 @@ import pytest
 import torch
 from scipy.stats import bootstrap
 
-from sam_ft.metrics.bootstrap import Interval, clustered_interval
+from sam_ft.metrics.bootstrap import Interval, clustered_interval, draws, interval_or_none, resampled_sums
 
 
 def test_one_value_per_cluster_gives_the_interval_of_scipy() -> None:
@@ -51,3 +51,26 @@ def test_a_single_cluster_has_an_interval_without_extent() -> None:
 def test_values_without_clusters_are_refused(values: list[float], clusters: list[str]) -> None:
     with pytest.raises(ValueError, match="Expected `values`"):
         clustered_interval(torch.tensor(values), clusters)
+
+
+def test_as_many_clusters_of_each_stratum_are_drawn_as_there_are() -> None:
+    strata = ["a", "b", "a", "b", "b"]
+    counts = torch.cat(list(draws(5, strata=strata, num_resamples=50)))
+    assert counts.shape == (50, 5)
+    assert (counts[:, [0, 2]].sum(dim=1) == 2).all() and (counts[:, [1, 3, 4]].sum(dim=1) == 3).all()
+    together = torch.cat(list(draws(5, num_resamples=50)))
+    assert (together.sum(dim=1) == 5).all() and not (together[:, [0, 2]].sum(dim=1) == 2).all()
+
+
+def test_resampled_sums_are_those_of_the_drawn_clusters() -> None:
+    values = torch.rand(7, 3, generator=torch.Generator().manual_seed(0))
+    counts = torch.cat(list(draws(7, num_resamples=20, seed=3)))
+    expected = [[float(sum(n * v for n, v in zip(row, column, strict=True))) for column in values.T] for row in counts]
+    ours = resampled_sums(values, num_resamples=20, seed=3)
+    torch.testing.assert_close(ours, torch.tensor(expected).double(), rtol=0, atol=1e-5)
+
+
+def test_fewer_than_ten_clusters_have_no_interval() -> None:
+    names = [str(number) for number in range(10)]
+    assert interval_or_none(torch.arange(20.0), [*names[:9], *names[:9], "0", "1"]) is None
+    assert interval_or_none(torch.arange(10.0), names) == clustered_interval(torch.arange(10.0), names)

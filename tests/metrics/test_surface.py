@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Sequence
 
 import numpy as np
 import pytest
@@ -147,6 +148,72 @@ def test_elements_of_a_volume_weigh_as_their_area_by_hand() -> None:
     expected = 2 * corners / (3 * corners + upright)
     ours = surface_dice(predicted, truth, spacing_mm=(3.0, 1.0, 1.0), tolerance_mm=1.0)
     assert ours == pytest.approx(expected, abs=1e-6)
+
+
+SIDES = (
+    3,
+    6,
+    4,
+)  # of a block, in voxels; all different, as the spacings are, so that no two axes can be taken for another
+
+
+def moved_blocks(axis: int) -> tuple[Tensor, Tensor]:
+    """A block, and the same one voxel further along an axis."""
+    first, second = (torch.zeros(8, 12, 10, dtype=torch.bool) for _ in range(2))
+    for mask, start in ((first, [2, 3, 3]), (second, [2 + (axis == 0), 3 + (axis == 1), 3 + (axis == 2)])):
+        mask[tuple(slice(begin, begin + side) for begin, side in zip(start, SIDES, strict=True))] = True
+    return first, second
+
+
+def block_elements(shift: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The surface of a block between 2 x 2 x 2 voxels, without any library: places in mm, and areas in mm2.
+
+    In a face it is a rectangle, along an edge one that cuts the edge off, at a corner a triangle that cuts it off; both
+    go through the middles between voxels.
+    """
+    steps = SPACINGS[3]
+    places, areas = [], []
+    for place in itertools.product(*(range(side + 1) for side in SIDES)):
+        outer = [axis for axis in range(3) if place[axis] in (0, SIDES[axis])]
+        inner = [axis for axis in range(3) if axis not in outer]
+        if len(outer) == 1:
+            areas.append(steps[inner[0]] * steps[inner[1]])
+        elif len(outer) == 2:
+            areas.append(steps[inner[0]] * math.hypot(steps[outer[0]], steps[outer[1]]) / 2)
+        elif len(outer) == 3:
+            areas.append(math.hypot(steps[0] * steps[1], steps[1] * steps[2], steps[2] * steps[0]) / 8)
+        else:
+            continue
+        places.append([(at + by) * step for at, by, step in zip(place, shift, steps, strict=True)])
+    return np.array(places), np.array(areas)
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+@pytest.mark.parametrize("tolerance", [0.0, 0.69, 0.71, 1.09, 1.11, 3.29, 3.31])
+def test_surface_dice_of_a_block_moved_along_each_axis_is_that_by_hand(axis: int, tolerance: float) -> None:
+    """With three different spacings, so that areas and distances must be those of their own axes."""
+    truth, predicted = moved_blocks(axis)
+    shift = [int(each == axis) for each in range(3)]
+    (first, first_areas), (second, second_areas) = block_elements([0, 0, 0]), block_elements(shift)
+    close = first_areas[distances(first, second) <= tolerance + 1e-9].sum()
+    close += second_areas[distances(second, first) <= tolerance + 1e-9].sum()
+    expected = close / (first_areas.sum() + second_areas.sum())
+    ours = surface_dice(predicted, truth, spacing_mm=SPACINGS[3], tolerance_mm=tolerance)
+    assert ours == pytest.approx(expected, abs=1e-6)
+    assert (ours == 1) == (tolerance > SPACINGS[3][axis])
+
+
+@pytest.mark.parametrize("axis", [0, 1, 2])
+def test_hausdorff_distance_of_a_block_moved_along_each_axis_is_that_by_hand(axis: int) -> None:
+    """Voxels of the end that moved are one step away, and these are more than one in twenty."""
+    truth, predicted = moved_blocks(axis)
+    step, num_ends = SPACINGS[3][axis], math.prod(SIDES) // SIDES[axis]
+    num_surface = math.prod(SIDES) - math.prod(side - 2 for side in SIDES)
+    assert num_ends / num_surface > 0.05
+    assert hausdorff_distance(predicted, truth, spacing_mm=SPACINGS[3]) == pytest.approx(step)
+    assert hausdorff_distance(predicted, truth, spacing_mm=SPACINGS[3], percentile=100) == pytest.approx(step)
+    inner = 100 * (1 - num_ends / num_surface) / 2  # a percentile among the voxels that both share
+    assert hausdorff_distance(predicted, truth, spacing_mm=SPACINGS[3], percentile=inner) == 0
 
 
 def test_counting_voxels_as_monai_does_by_itself_forgets_that_slices_are_thick() -> None:

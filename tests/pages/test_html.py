@@ -83,6 +83,12 @@ def test_gains_and_losses_are_told_apart_and_other_cells_are_left_alone(page: Pa
     assert len(re.findall(r"<td>", html)) == 1
 
 
+def test_a_figure_and_its_interval_stay_on_one_line_and_texts_do_not() -> None:
+    rows = [["a", "0.708 [0.690, 0.725]"], ["b", "1,204 [1,100, 1,300]"], ["c", "better [0.1, 0.2]"]]
+    html = render(Page("t", "s", [Section("x", [Table(["name", "value"], rows)])]))
+    assert html.count('<td class="figure">') == 2 and "<td>better [0.1, 0.2]</td>" in html
+
+
 def test_an_empty_page_is_a_page() -> None:
     reader = Reader(render(Page("title", "subtitle", [])))
     assert reader.open == []

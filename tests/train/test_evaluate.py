@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +86,8 @@ def test_evaluate_measures_on_the_test_part_of_the_training_and_writes_a_folder(
         assert f"{summary[key]:.4f}" in done.out
     with (tmp_path / "eval" / "records.csv").open() as file:
         records = list(csv.DictReader(file))
-    assert len(records) == 4 * num_masks
+    assert len(records) == 6 * num_masks  # the box and five rounds of clicks, of which figures are of three
+    assert sum(record["in_summary"] == "1" for record in records) == 4 * num_masks
     boxes = [float(record["iou"]) for record in records if record["prompt"] == "box"]
     assert sum(boxes) / len(boxes) == pytest.approx(summary["miou@box"])
     page = (tmp_path / "eval" / "index.html").read_text()
@@ -143,6 +146,21 @@ def test_one_model_is_asked_with_the_clicks_of_another_and_compared(sam_ft: Prog
     assert {path.name for path in (tmp_path / "ab").iterdir()} == written
     other = sam_ft("compare", "a", "own")
     assert other.code == 0 and "The clicks differ" in other.out
+    for seed in ("0", "1"):
+        random = ["protocol=interactive", "protocol.first_click=random", f"protocol.seed={seed}", f"output=seed{seed}"]
+        assert sam_ft("evaluate", "checkpoint=run/best.ckpt", *random, "part=val", "pictures=0", *data).code == 0
+    assert "placed by one rule" in one_line(sam_ft("compare", "seed0", "seed1"))
+    table = sam_ft("evaluate", "table", "before=other_sam", "after=a", "--output", "table")
+    assert "other_sam" in one_line(table)
+    table = sam_ft("evaluate", "table", "before=b", "after=own", "drawn=seed1", "--output", "table")
+    assert table.code == 0, table.err
+    assert {path.name for path in (tmp_path / "table").iterdir()} == {"table.md", "table.tex", "table.json"}
+    assert "| before | interactive, first_click=centre, clicks_from=a/records.csv |" in table.out
+    assert "| after | interactive, first_click=centre, clicks_from=none |" in table.out
+    assert "| drawn | interactive, first_click=random, clicks_from=none |" in table.out
+    seeds = sam_ft("table", "zero=seed0", "one=seed1", "--figures", "miou@1,miou@box")
+    assert "| zero | interactive, seed=0 |" in seeds.out and "| one | interactive, seed=1 |" in seeds.out
+    assert "12 images of part=val" in table.out and "mIoU, box, best of three" in table.out
     nothing = sam_ft("compare", "a", "again/records.csv")
     assert "+0.000" not in nothing.out and "no clear difference" in nothing.out
 
@@ -192,13 +210,51 @@ def test_what_goes_wrong_in_a_process_is_said_in_one_line(sam_ft: Program, run: 
     [
         (["processes=0"], "Expected `processes` to be"),
         (["shard=3/2"], "such as 1/4"),
-        (["processes=2", "protocol=automatic"], "only clicks and boxes are measured in shares"),
-        (["shard=1/2", "protocol=automatic"], "only clicks and boxes are measured in shares"),
     ],
 )
 def test_shares_that_cannot_be_are_refused(sam_ft: Program, run: Path, given: list[str], reason: str) -> None:
     common = ["checkpoint=run/best.ckpt", "output=eval", "part=val", *MANY]
     assert reason in one_line(sam_ft("evaluate", *common, *given))
+
+
+def test_another_protocol_is_shared_too_in_a_folder_that_is_named_by_the_time(
+    sam_ft: Program, run: Path, tmp_path: Path
+) -> None:
+    """Each process would come to another name."""
+    given = ["protocol=automatic", "protocol.points_per_side=4", "protocol.stability_score_thresh=0"]
+    common = ["checkpoint=run/best.ckpt", "pictures=2", "batch_size=2", *given, *MANY]
+    for output in ("one", '"it\'s ${now:%f}"'):
+        done = sam_ft("evaluate", *common, f"output={output}", f"processes={1 if output == 'one' else 2}")
+        assert done.code == 0, done.err
+    [two] = [path for path in tmp_path.iterdir() if path.name.startswith("it's")]
+    assert "7/7" in done.err and {path.name for path in tmp_path.iterdir()} == {"run", "one", two.name}
+    assert {path.name for path in two.iterdir()} == {path.name for path in (tmp_path / "one").iterdir()}
+    for name in ("summary.json", "objects.csv"):
+        assert (two / name).read_bytes() == (tmp_path / "one" / name).read_bytes()
+
+
+def test_a_share_of_another_measurement_is_dropped_with_a_word(
+    sam_ft: Program, run: Path, image_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = ["data=image_mask", f"data.root={image_folder}", "part=train", "clicks=[1]"]
+    common = ["checkpoint=run/best.ckpt", *data, "protocol=interactive"]
+    assert sam_ft("evaluate", *common, "output=clicks", "pictures=0").code == 0
+
+    def said(*given: str) -> str:
+        done = sam_ft("evaluate", *common, "output=eval", "protocol.clicks_from=clicks", "shard=1/2", *given)
+        assert done.code == 0, done.err
+        [line] = [line for line in done.out.splitlines() if "dropped" in line] or [""]
+        return line.rpartition("measured with ")[2]
+
+    assert said() == said("protocol.records=parquet", "pictures=1", "num_workers=1") == ""
+    records = read_records(tmp_path / "clicks")
+    write_records(tmp_path / "clicks" / "records.csv", [replace(each, predicted_iou=0.5) for each in records])
+    assert said() == "another protocol.clicks_from." and said() == ""
+    for label in (image_folder / "labels").iterdir():
+        os.utime(label, (0, 0))
+    assert said("batch_size=2") == "another batch_size, samples." and said("batch_size=2") == ""
+    monkeypatch.setattr(metadata, "version", lambda name: "0.0")
+    assert said("batch_size=2") == "another version."
 
 
 def test_evaluations_that_cannot_be_compared_are_refused_in_one_line(sam_ft: Program, tmp_path: Path) -> None:
@@ -223,7 +279,13 @@ def test_evaluate_measures_what_the_model_finds_by_itself(sam_ft: Program, run: 
     loose = ["protocol.pred_iou_thresh=0", "protocol.stability_score_thresh=0"]
     done = sam_ft("evaluate", "checkpoint=run/best.ckpt", "output=eval", *given, *loose)
     assert done.code == 0, done.err
-    assert {path.name for path in (tmp_path / "eval").iterdir()} == {"summary.json", "objects.csv", "index.html"}
+    tables = {"summary.md", "summary.tex"}
+    assert {path.name for path in (tmp_path / "eval").iterdir()} == {
+        "summary.json",
+        "objects.csv",
+        "index.html",
+        *tables,
+    }
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     test = Synthetic.splits(1, num_val=1, num_test=2, image_size=64).test
     assert test is not None
@@ -260,6 +322,8 @@ def test_weights_beside_the_config_of_their_training_know_their_data(
         done = sam_ft("evaluate", f"checkpoint={checkpoint}", f"output=eval{number}", "clicks=[1]", "pictures=0")
         assert done.code == 0, done.err
     first, second = (json.loads((tmp_path / f"eval{number}" / "summary.json").read_text()) for number in (0, 1))
+    assert first["measured"].pop("checkpoint") == "run/best.ckpt"
+    assert second["measured"].pop("checkpoint") == "run/model.safetensors"
     assert first == second
 
 
@@ -295,6 +359,11 @@ def test_a_part_that_the_data_set_lacks_lists_those_it_has(sam_ft: Program, run:
         (["checkpoint=run/best.ckpt", "output=eval", "image_size=60"], "patch size 16"),
         (["checkpoint=run/best.ckpt", "output=eval", "clicks=5"], "such as [1, 3, 5]"),
         (["checkpoint=run/best.ckpt", "output=eval", "clicks=[0]"], "such as [1, 3, 5]"),
+        ([*AUTOMATIC, "clicks=[1]"], "asks with none: protocol=interactive does"),
+        ([*AUTOMATIC[:2], "protocol=volumes", "clicks=[3]"], "protocol.clicks=... with protocol.prompt=click"),
+        ([*AUTOMATIC[:2], "protocol=segment_anything_fast", "clicks=[1,3]"], "give protocol.clicks=..."),
+        ([*INTERACTIVE, "protocol.clicks=[1]", "clicks=[3]"], "give protocol.clicks=..."),
+        ([*AUTOMATIC[:2], "protocol=volumes", "protocol.clicks=3"], "protocol.prompt=click for protocol.clicks=3"),
         (["checkpoint=run/best.ckpt", "output=eval", "batch_size=0"], "batch_size"),
         (["checkpoint=run/best.ckpt", "output=eval", "pictures=many"], "pictures"),
         (["checkpoint=run/best.ckpt", "output=eval", "thresholds=-1"], "thresholds"),

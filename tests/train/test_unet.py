@@ -92,6 +92,10 @@ def test_a_unet_learns_volumes_and_is_measured_on_them_beside_a_sam(sam_ft: Prog
     assert [each["prompt"] for each in found.values()] == ["none", "box", "2 clicks"]
     assert found["a"]["dice"] > 0.8  # bright boxes are learnt in seconds
     assert [each["num_slices"] for each in found.values()] == [8, 4, 4]
+    assert [each["left_out"]["num_slices"] for each in found.values()] == [0, 4, 4]
+    assert found["a"]["object_slices_dice"] >= found["a"]["dice"]
+    assert found["b"]["object_slices_dice"] == pytest.approx(found["b"]["dice"])
+    assert [each["measured"]["settings"]["prompt"] for each in found.values()] == ["none", "box", "click"]
     for each in found.values():
         assert each["classes"]["organ"]["num_volumes"] == 1
         assert 0 <= each["nsd"] <= 1 and each["hd95_mm"] >= 0 and each["tolerance_mm"] == 1.0
@@ -101,6 +105,13 @@ def test_a_unet_learns_volumes_and_is_measured_on_them_beside_a_sam(sam_ft: Prog
     assert np.array_equal(answer.affine, source.affine) and answer.shape == source.shape
     assert set(np.unique(np.asarray(answer.dataobj))) == {0, 3}
     assert "volumes.csv" in done.out and "hd95_mm" in done.out
+    table = sam_ft("evaluate", "table", "SAM=b", "U-Net=a", "clicked=c", "--figures", "dice,object_slices_dice,hd95_mm")
+    assert table.code == 0, table.err
+    assert "| model | measured with | DSC | DSC in slices with an object | HD95, mm |" in table.out
+    unet = f"{found['a']['dice']:.3f} | {found['a']['object_slices_dice']:.3f} | {found['a']['hd95_mm']:.2f}"
+    assert f"| U-Net | volumes, prompt=none | {unet} |" in table.out
+    assert "| SAM | volumes, prompt=box, without 4 slices that hold no object |" in table.out
+    assert "1 volume of part=test" in table.out
 
 
 @pytest.mark.parametrize(
@@ -129,7 +140,10 @@ def test_a_mistake_in_the_training_of_a_unet_is_one_line(
 def test_a_unet_is_refused_where_prompts_are_needed(sam_ft: Program, tmp_path: Path) -> None:
     assert sam_ft("fit", *SYNTHETIC, *SETTINGS, "output=run").code == 0
     asked = ["evaluate", "checkpoint=run/best.ckpt", "output=eval"]
-    assert "takes prompts" in one_line(sam_ft(*asked, "protocol=interactive"))
+    for protocol in ("interactive", "automatic"):
+        message = one_line(sam_ft(*asked, f"protocol={protocol}"))
+        assert "takes prompts" in message and message.endswith("protocol=semantic.\n")
+    assert "Expected no `clicks` for this model" in one_line(sam_ft(*asked, "clicks=[1]"))
     assert "thresholds=0" in one_line(sam_ft(*asked, "thresholds=2"))
     assert "slices of volumes for protocol=volumes" in one_line(sam_ft(*asked, "protocol=volumes"))
     forgotten = sam_ft("forgetting", "after=run/best.ckpt", "output=eval", "data@other=synthetic")

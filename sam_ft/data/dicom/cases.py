@@ -15,9 +15,10 @@ from sam_ft.data.dicom.files import DicomFile, DicomSeries, dicom_file, dicom_fi
 from sam_ft.data.dicom.segmentations import Segmentation, SegmentationLabels
 from sam_ft.data.dicom.volume import DicomVolume, identity_of
 from sam_ft.data.folders import expanded
-from sam_ft.data.nifti.cases import LabelledVolume, VolumeFile, cases_of_pairs, open_case
-from sam_ft.data.nifti.pairing import pair_files
-from sam_ft.data.nifti.sources import ImageSource, LabelSource
+from sam_ft.data.nifti.cases import open_nifti_label
+from sam_ft.data.volumes.cases import LabelledVolume, VolumeFile, cases_of_pairs, open_case
+from sam_ft.data.volumes.pairing import pair_files
+from sam_ft.data.volumes.sources import ImageSource, LabelSource
 
 _logger = logging.getLogger(__name__)
 _VOLUME_ENDINGS = (".nii", ".nii.gz", ".mgz", ".mgh", ".img", ".img.gz", ".hdr")
@@ -102,7 +103,9 @@ def open_dicom_cases(
         patterns = [images] if isinstance(images, str) else list(images)
         pairings = [pair_files(pattern, labels, image_folders=True) for pattern in patterns]
         open_image = partial(_open_image, plane=plane, choice=choice)
-        cases = [open_case(files, open_image=open_image) for files in cases_of_pairs(pairings)]
+        cases = [
+            open_case(each, open_image=open_image, open_label=open_nifti_label) for each in cases_of_pairs(pairings)
+        ]
         return tuple(replace(case, group=_patient(case.images[0]) or case.group) for case in cases)
     if not isinstance(images, str):
         raise ValueError(f"Expected one pattern of images with labels from SEG objects, but got {list(images)}.")

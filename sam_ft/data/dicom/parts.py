@@ -8,12 +8,12 @@ from typing import Unpack
 from sam_ft.data.dicom.cases import SeriesChoice, open_dicom_cases
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.label_names import label_names_in
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.pairing import folder_of
-from sam_ft.data.nifti.parts import volume_splits
-from sam_ft.data.nifti.slices import VolumeSlices
-from sam_ft.data.nifti.view import View, volume_slices
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.pairing import folder_of
+from sam_ft.data.volumes.parts import volume_splits
+from sam_ft.data.volumes.slices import VolumeSlices
+from sam_ft.data.volumes.view import View, volume_slices
 
 
 def dicom_slices(

@@ -13,7 +13,7 @@ from sam_ft.data.dicom.files import read_header, reading_dicom
 from sam_ft.data.dicom.geometry import Stack
 from sam_ft.data.dicom.slices import directions, expect_decoder, floats, group_of
 from sam_ft.data.dicom.volume import read_frames
-from sam_ft.data.nifti.grid import SliceGrid
+from sam_ft.data.volumes.grid import SliceGrid
 
 _TAGS = (
     "Modality", "Rows", "Columns", "NumberOfFrames", "BitsAllocated", "SegmentationType", "SegmentSequence",
@@ -55,7 +55,7 @@ class Segmentation:
 
 @dataclass(frozen=True, eq=False)
 class SegmentationLabels:
-    """Reads the labels of a series out of a SEG object; see `sam_ft.data.nifti.stored.ReadLabels`."""
+    """Reads the labels of a series out of a SEG object; see `sam_ft.data.volumes.stored.ReadLabels`."""
 
     path: Path
     stack: Stack  # of the series

@@ -13,15 +13,15 @@ import numpy as np
 from sam_ft.data.dicom.files import DicomFile, DicomSeries, reading_dicom
 from sam_ft.data.dicom.geometry import Stack, stack_of
 from sam_ft.data.dicom.slices import DicomSlice, slices_of
-from sam_ft.data.nifti.grid import SliceGrid
-from sam_ft.data.nifti.identity import FileIdentity
-from sam_ft.data.nifti.reading import Scaling
+from sam_ft.data.volumes.grid import SliceGrid
+from sam_ft.data.volumes.identity import FileIdentity
+from sam_ft.data.volumes.scaling import Scaling
 from sam_ft.optional import require
 
 
 @dataclass(frozen=True, eq=False)
 class DicomVolume:
-    """A series of images that make a regular grid; see `sam_ft.data.nifti.stored.StoredVolume`."""
+    """A series of images that make a regular grid; see `sam_ft.data.volumes.stored.StoredVolume`."""
 
     series: DicomSeries
     stack: Stack

@@ -18,12 +18,12 @@ from sam_ft.data.labelled_images import LabelledImages, groups_of_images, image_
 from sam_ft.data.medsam.archives import Archive, open_archives
 from sam_ft.data.medsam.images import NpyImage, NpzImage
 from sam_ft.data.medsam.volumes import open_archive_image, open_archive_label
-from sam_ft.data.nifti.cases import CaseFiles, LabelledVolume, VolumeFile, open_case
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.parts import volume_splits
-from sam_ft.data.nifti.slices import VolumeSlices
-from sam_ft.data.nifti.view import View, share_of_images, volume_slices
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.data.volumes.cases import CaseFiles, LabelledVolume, VolumeFile, open_case
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.parts import volume_splits
+from sam_ft.data.volumes.slices import VolumeSlices
+from sam_ft.data.volumes.view import View, share_of_images, volume_slices
 
 _SLICE_NUMBER = re.compile(r"-\d{3,}$")
 """What MedSAM adds to the name of a volume for each slice of it that becomes a `.npy` file."""

@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from sam_ft.data.nifti.cases import VolumeFile
-from sam_ft.data.nifti.grid import SliceGrid
-from sam_ft.data.nifti.identity import FileIdentity
-from sam_ft.data.nifti.reading import Scaling, as_integer_labels
-from sam_ft.data.nifti.sources import ImageSource, LabelSource
 from sam_ft.data.numpy_files import npz_header, read_npz
+from sam_ft.data.volumes.cases import VolumeFile
+from sam_ft.data.volumes.grid import SliceGrid
+from sam_ft.data.volumes.identity import FileIdentity
+from sam_ft.data.volumes.scaling import Scaling, as_integer_labels
+from sam_ft.data.volumes.sources import ImageSource, LabelSource
 
 _READ_AS: dict[str, np.dtype] = {"bool": np.dtype(np.uint8), "float16": np.dtype(np.float32)}
 """Types that are too small to calculate with."""
@@ -26,7 +26,7 @@ _READ_AS: dict[str, np.dtype] = {"bool": np.dtype(np.uint8), "float16": np.dtype
 
 @dataclass(frozen=True, eq=False)
 class ArchiveVolume:
-    """The array `imgs` of an archive, or one colour of it; see `sam_ft.data.nifti.stored.StoredVolume`."""
+    """The array `imgs` of an archive, or one colour of it; see `sam_ft.data.volumes.stored.StoredVolume`."""
 
     path: Path
     volume_index: int | None  # 0, 1, 2: red, green, blue; None: it is grey

@@ -1,1 +1,1 @@
-"""Slices of NIfTI volumes: pairing, grids, objects, and the way back onto the source's grid."""
+"""NIfTI files: read, checked, paired, and written back onto the source's grid."""

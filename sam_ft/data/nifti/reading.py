@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,16 +13,14 @@ from nibabel.arrayproxy import ArrayProxy
 from nibabel.filebasedimages import ImageFileError
 from nibabel.nifti1 import Nifti1Image
 from nibabel.spatialimages import HeaderDataError, SpatialImage
-from nibabel.volumeutils import apply_read_scaling
 
-from sam_ft.data.label_maps import MOST_LABEL
 from sam_ft.data.nifti.extensions import refuse_impossible_extensions
-from sam_ft.data.nifti.grid import SliceGrid, refuse_other_grid
 from sam_ft.data.nifti.headers import affine_mm, refuse_claims_beyond_the_file, why_unreadable
 from sam_ft.data.nifti.inflating import DAMAGED, inflate
+from sam_ft.data.volumes.grid import SliceGrid, refuse_other_grid
+from sam_ft.data.volumes.scaling import Scaling, as_integer_labels
 from sam_ft.files import is_file
 
-_LABEL_TOLERANCE = 1e-3
 _UNREADABLE = (ImageFileError, HeaderDataError, ValueError, OverflowError, TypeError, struct.error, *DAMAGED)
 
 
@@ -68,18 +65,6 @@ def grid_of(image: SpatialImage, *, path: Path, plane: str) -> SliceGrid:
     depth, height, width = image.shape[:3]
     affine = affine_mm(image, np.array(image.affine, float))
     return SliceGrid(path=path, shape=(depth, height, width), affine=affine, plane=plane)
-
-
-@dataclass(frozen=True)
-class Scaling:
-    """How stored numbers become intensities: times `slope`, plus `inter`."""
-
-    slope: float = 1.0
-    inter: float = 0.0
-
-    def __call__(self, stored: np.ndarray) -> np.ndarray:
-        """Exactly what nibabel makes of the same numbers, whole volume or part of one."""
-        return apply_read_scaling(stored, np.float64(self.slope), np.float64(self.inter))
 
 
 def scaling_of(image: SpatialImage) -> Scaling:
@@ -148,26 +133,6 @@ def read_labels(path: Path, *, image_grid: SliceGrid) -> np.ndarray:
     grid = grid_of(label, path=path, plane=image_grid.plane)
     refuse_other_grid(image_grid, grid)
     return np.ascontiguousarray(grid.to_canonical(as_integer_labels(read_voxels(label, path=path), path=path)))
-
-
-def as_integer_labels(voxels: np.ndarray, *, path: Path) -> np.ndarray:
-    """The voxels of a label volume as the smallest integer type that holds them; raises as `read_labels`."""
-    if not np.issubdtype(voxels.dtype, np.integer):
-        rounded = np.rint(voxels)
-        with np.errstate(invalid="ignore"):
-            furthest = voxels - rounded
-            np.abs(furthest, out=furthest)
-        if not (furthest <= _LABEL_TOLERANCE).all():
-            worst = voxels.flat[int(np.argmax(np.nan_to_num(furthest, nan=np.inf)))]
-            raise ValueError(
-                f"Expected integer labels in {path}, but got {worst:g}; a probability map needs a threshold first."
-            )
-        voxels = rounded
-    smallest, largest = int(voxels.min()), int(voxels.max())
-    if smallest < 0 or largest > MOST_LABEL:
-        wrong = smallest if smallest < 0 else largest
-        raise ValueError(f"Expected labels of 0 (background) to {MOST_LABEL} in {path}, but got {wrong}.")
-    return voxels.astype(np.min_scalar_type(largest))
 
 
 def load_medical_image(path: str | Path, *, volume_index: int | None = None) -> np.ndarray:

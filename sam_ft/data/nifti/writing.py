@@ -8,8 +8,8 @@ from pathlib import Path
 import nibabel
 import numpy as np
 
-from sam_ft.data.nifti.grid import SliceGrid
 from sam_ft.data.nifti.reading import open_volume
+from sam_ft.data.volumes.grid import SliceGrid
 from sam_ft.files import atomic_write
 
 

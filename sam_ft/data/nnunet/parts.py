@@ -13,15 +13,16 @@ from sam_ft.data.folders import expanded
 from sam_ft.data.folds import FoldSplit
 from sam_ft.data.groups import group_in
 from sam_ft.data.labelled_images import groups_of_images, image_splits
-from sam_ft.data.nifti.cases import CaseFiles, VolumeFile, open_nifti_cases
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.parts import volume_splits
-from sam_ft.data.nifti.view import View, share_of_images
+from sam_ft.data.nifti.cases import open_nifti_cases
 from sam_ft.data.nnunet.description import read_description
 from sam_ft.data.nnunet.files import NnunetCase, cases_in, training_cases
 from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.nnunet.images import NnunetImage
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.data.volumes.cases import CaseFiles, VolumeFile
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.parts import volume_splits
+from sam_ft.data.volumes.view import View, share_of_images
 
 _logger = logging.getLogger(__name__)
 _TEST = "imagesTs/"

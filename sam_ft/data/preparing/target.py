@@ -42,7 +42,7 @@ class LabelledImage:
 
 
 @dataclass(frozen=True)
-class LabelledVolume:
+class VolumeFiles:
     """A NIfTI image and its labels; `name` has no suffix."""
 
     name: str
@@ -90,7 +90,7 @@ class Target:
                 )
             yield labels
 
-    def write_volumes(self, part: Part, volumes: Sequence[LabelledVolume]) -> None:
+    def write_volumes(self, part: Part, volumes: Sequence[VolumeFiles]) -> None:
         """PART/images/NAME.nii.gz and PART/labels/NAME.nii.gz, as `data=nifti` reads them.
 
         Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from sam_ft.data.nifti.grid import PLANES
+from sam_ft.data.volumes.grid import PLANES
 from sam_ft.doctor.cases import Inventory
 from sam_ft.doctor.findings import Finding, Found, Severity, counted
 from sam_ft.doctor.seen import GridFacts, Seen

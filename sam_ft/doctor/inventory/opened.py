@@ -10,10 +10,10 @@ from sam_ft.data.dicom.cases import SeriesChoice, open_dicom_cases
 from sam_ft.data.folders import expanded
 from sam_ft.data.label_names import label_names_in
 from sam_ft.data.medsam.parts import cases_in, medsam_splits
-from sam_ft.data.nifti.cases import LabelledVolume
-from sam_ft.data.nifti.pairing import folder_of
-from sam_ft.data.nifti.view import View
 from sam_ft.data.splits import Part
+from sam_ft.data.volumes.cases import LabelledVolume
+from sam_ft.data.volumes.pairing import folder_of
+from sam_ft.data.volumes.view import View
 from sam_ft.doctor.cases import Case, Inventory
 from sam_ft.doctor.findings import Finding
 from sam_ft.doctor.inventory.samples import sample_cases

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from sam_ft.data.label_names import label_names_in
-from sam_ft.data.nifti.cases import cases_of_pairs
-from sam_ft.data.nifti.pairing import Pairing, folder_of, pair_files
 from sam_ft.data.nifti.reading import num_time_points, open_volume
+from sam_ft.data.volumes.cases import cases_of_pairs
+from sam_ft.data.volumes.pairing import Pairing, folder_of, pair_files
 from sam_ft.doctor.cases import Inventory
 from sam_ft.doctor.inventory.files import lone_findings
 from sam_ft.doctor.inventory.volumes import cases_of_files, divided, volume_inventory

@@ -8,10 +8,10 @@ from typing import Any
 
 from sam_ft.data.groups import group_in
 from sam_ft.data.label_names import LabelNames
-from sam_ft.data.nifti.cases import CaseFiles, LabelledVolume
-from sam_ft.data.nifti.channels import channels_of
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.splits import SlabSplit
+from sam_ft.data.volumes.cases import CaseFiles, LabelledVolume
+from sam_ft.data.volumes.channels import channels_of
+from sam_ft.data.volumes.objects import ObjectRule
 from sam_ft.doctor.cases import Case, Inventory, Opened
 from sam_ft.doctor.findings import Finding
 from sam_ft.doctor.inventory.parts import Split, assigned

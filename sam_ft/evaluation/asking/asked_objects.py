@@ -29,7 +29,10 @@ REACHED = (0.85, 0.90)
 
 @dataclass(frozen=True)
 class AskedObjects:
-    """n objects of one image, the clicks and the last answer, in pixels of the source and on the CPU."""
+    """n objects of one image, the clicks and the last answer, in pixels of the source and on the CPU.
+
+    What nobody knows (`Sample.unknown`) is no part of any answer: it makes none worse, and nobody clicks there.
+    """
 
     sample: Sample
     frame: Frame
@@ -38,9 +41,10 @@ class AskedObjects:
     boxes: Tensor  # (n, 4)
     points: Tensor  # (n, K, 2)
     labels: Tensor  # (n, K); ABSENT where no error was left
-    masks: Tensor  # (n, H, W) bool, the last answer; empty before the first
+    masks: Tensor  # (n, H, W) bool, the last answer without unknown pixels; empty before the first
     predicted_iou: Tensor  # (n,)
     reached_after: Tensor  # (n, 2) clicks until each IoU of REACHED; 0 where it has not been reached
+    unknown: Tensor | None = None  # (H, W) bool
     low_res_logits: Tensor | None = None  # (n, h, w) of the last answer, on the model's device
     predicted_classes: tuple[str | None, ...] = ()  # n names; none before the first answer
     ious: Tensor | None = None  # (n,) of the last answer, where it has been measured
@@ -94,7 +98,7 @@ class AskedObjects:
         return replace(self, ious=ious, reached_after=self.reached_after.masked_fill(is_first, num_clicks))
 
     def answers(
-        self, prompt: PromptKind, num_clicks: int, *, boundary: bool = False
+        self, prompt: PromptKind, num_clicks: int, *, boundary: bool = False, in_summary: bool = True
     ) -> Iterator[tuple[MaskRecord, Answer]]:
         """A record and the logits of its mask for each object; with the IoU of the boundaries if wanted."""
         ious = iou(self.masks, self.targets) if self.ious is None else self.ious
@@ -122,15 +126,20 @@ class AskedObjects:
                 clicks_to_85=to_85,
                 clicks_to_90=to_90,
                 boundary_iou=boundary_ious[n],
+                in_summary=in_summary,
             )
             yield record, partial(self._logits_at_source, n)
 
     def _at_source(self, low_res_logits: Tensor) -> Tensor:
-        """(n, h, w) -> masks (n, H, W) bool on the CPU; the logits between are many, and only some exist at a time."""
+        """(n, h, w) -> masks (n, H, W) bool on the CPU without what is unknown.
+
+        The logits between are many, and only some exist at a time.
+        """
         height, width = self.frame.source_size
         at_once = max(1, _PIXELS_AT_ONCE // (height * width))
         some = (self.frame.logits_to_source(logits) > 0 for logits in low_res_logits.split(at_once))
-        return torch.cat([masks.cpu() for masks in some])
+        masks = torch.cat([masks.cpu() for masks in some])
+        return masks if self.unknown is None else masks & ~self.unknown
 
     def _logits_at_source(self, n: int) -> Tensor:
         """(H, W) float32 on the CPU."""
@@ -163,6 +172,7 @@ def objects_of(sample: Sample, selected: slice, *, image_size: int) -> AskedObje
         masks=torch.zeros_like(targets),
         predicted_iou=torch.zeros(len(targets)),
         reached_after=torch.zeros(len(targets), len(REACHED), dtype=torch.int64),
+        unknown=None if (unknown := sample.unknown) is None else unknown.cpu(),
     )
 
 

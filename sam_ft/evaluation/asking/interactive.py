@@ -87,9 +87,9 @@ def evaluate_interactively(
         objects_per_decode: a bound on memory: images with more objects take several decoder calls per round,
             with the same result.
         on_batch: receives each batch's records when they are there, for showing progress.
-        on_prediction: receives each record, as answers come, round by round, with a function that gives the logits
-            `(H, W)` float32 of the mask at the source's resolution, on the CPU; a pixel belongs to the mask where the
-            logit is above 0. It works them out only when it is called.
+        on_prediction: receives each record `in_summary`, as answers come, round by round, with a function that gives
+            the logits `(H, W)` float32 of the mask at the source's resolution, on the CPU; a pixel belongs to the mask
+            where the logit is above 0. It works them out only when it is called.
 
     Returns:
         The records, image by image and object by object: box first, then box and clicks, the mask alone, and clicks,
@@ -107,7 +107,7 @@ def evaluate_interactively(
                 model, batch, questions, user=user or SimulatedUser(), objects_per_decode=objects_per_decode
             ):
                 records.append(record)
-                if on_prediction is not None:
+                if on_prediction is not None and record.in_summary:
                     on_prediction(record, answer)
             records = _in_order(records, batch)
             if on_batch is not None:
@@ -166,9 +166,11 @@ class _Conversation:
                 images = self._ask(images, _prompts(images, with_box=prompt == "box"))
             if prompt == "click":
                 images = [objects.with_reached(num_clicks) for objects in images]
-            if num_clicks in counts:
+            if (is_wanted := num_clicks in counts) or self.questions.every_round:
                 for objects in images:
-                    yield from objects.answers(prompt, num_clicks, boundary=self.questions.boundary)
+                    yield from objects.answers(
+                        prompt, num_clicks, boundary=self.questions.boundary and is_wanted, in_summary=is_wanted
+                    )
 
     def _ask(self, images: list[AskedObjects], prompts: Prompts) -> list[AskedObjects]:
         """One decoder call for all objects of all images; a first prompt has three answers, a later one has one."""

@@ -20,6 +20,8 @@ class Questions:
             back, without box or click. One mask is asked for, since nothing is ambiguous any more.
         oracle: Whether to measure, where three masks are given, the best of them too.
         boundary: Whether to measure the IoU of the boundaries too (`sam_ft.metrics.boundary`).
+        every_round: Whether to record the rounds between the numbers in `clicks` and `box_clicks` too, so that other
+            figures can be worked out from the records. Such a record is not `in_summary`.
 
     Raises:
         ValueError: Nothing is asked for, a number of clicks is no whole number from 1, or a switch is neither true nor
@@ -32,9 +34,10 @@ class Questions:
     mask: bool = False
     oracle: bool = True
     boundary: bool = False
+    every_round: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("box", "mask", "oracle", "boundary"):
+        for name in ("box", "mask", "oracle", "boundary", "every_round"):
             expect_bool(name, getattr(self, name))
         for name in ("clicks", "box_clicks"):
             counts = getattr(self, name)

@@ -8,13 +8,10 @@ from dataclasses import dataclass
 
 import torch
 
-from sam_ft.evaluation.records.mask_record import MaskRecord, prompt_key, prompt_order, prompt_words
-from sam_ft.metrics.bootstrap import clustered_interval
+from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key, prompt_key, prompt_order, prompt_words
+from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"
-LEAST_IMAGES = 10
-"""With fewer images the bootstrap's interval is too narrow: there are too few different draws."""
-
 SMALL, LARGE = 32**2, 96**2
 """COCO's limits between small, medium and large objects, in pixels of the source."""
 
@@ -36,7 +33,7 @@ class Change:
     @property
     def verdict(self) -> str:
         """In words: better or worse if the interval lies on one side of zero."""
-        if self.num_images < LEAST_IMAGES:
+        if self.num_images < LEAST_CLUSTERS:
             return UNKNOWN
         return BETTER if self.low > 0 else WORSE if self.high < 0 else SAME
 
@@ -181,7 +178,7 @@ def _changes(
     objects: str,
     wanted: Callable[[MaskRecord], bool],
 ) -> list[Change]:
-    if [_key(record) for record in before] != [_key(record) for record in after]:
+    if [answer_key(record) for record in before] != [answer_key(record) for record in after]:
         raise ValueError("Expected records of the same masks and prompts before and after, but they differ.")
     pairs: dict[tuple[int, int], list[tuple[MaskRecord, MaskRecord]]] = {}
     for pair in zip(before, after, strict=True):
@@ -197,7 +194,3 @@ def _changes(
         )
         for place in sorted(pairs)
     ]
-
-
-def _key(record: MaskRecord) -> tuple[str, int, str, int]:
-    return record.image, record.object_index, record.prompt, record.num_clicks

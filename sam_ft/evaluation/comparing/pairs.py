@@ -8,7 +8,14 @@ from pathlib import Path
 
 from sam_ft.evaluation.comparing.changes import Change, changes_by_class, changes_by_prompt, changes_by_size
 from sam_ft.evaluation.comparing.changes_shown import changes_table
-from sam_ft.evaluation.records.mask_record import MaskRecord, prompt_key, prompt_order, prompt_words
+from sam_ft.evaluation.records.mask_record import (
+    MaskRecord,
+    answer_key,
+    of_summary,
+    prompt_key,
+    prompt_order,
+    prompt_words,
+)
 from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.files import write_json
 from sam_ft.pages.page import Table
@@ -105,26 +112,30 @@ def pair(first: Sequence[MaskRecord], second: Sequence[MaskRecord], *, names: tu
         names: of the two models.
 
     Raises:
-        ValueError: The masks are not the same ones, or were never asked for in the same way.
+        ValueError: The masks are not the same ones, were never asked for in the same way, or were clicked first by
+            other rules.
     """
+    first, second = of_summary(first), of_summary(second)
     _expect_same_masks(first, second, names)
     asked = [{prompt_order(record): prompt_words(prompt_key(record)) for record in each} for each in (first, second)]
     shared = asked[0].keys() & asked[1].keys()
     if not shared:
         ways = [", ".join(each[place] for place in sorted(each)) for each in asked]
         raise ValueError(f"Expected a prompt that both were asked with, but got {ways[0]} and {ways[1]}.")
-    partner = {_key(record): record for record in second}
+    partner = {answer_key(record): record for record in second}
     chosen = [record for record in first if prompt_order(record) in shared]
-    if missing := [record for record in chosen if _key(record) not in partner]:
+    if missing := [record for record in chosen if answer_key(record) not in partner]:
         raise ValueError(
             f"Expected answers to the same prompts for every mask, but {names[1]} has none with "
             f"{prompt_words(prompt_key(missing[0]))} for object {missing[0].object_index} of {missing[0].image}."
         )
     either = asked[0] | asked[1]
+    partners = [partner[answer_key(record)] for record in chosen]
+    _expect_same_first_clicks(chosen, partners, names)
     return PairedEvaluations(
         names=names,
         first=chosen,
-        second=[partner[_key(record)] for record in chosen],
+        second=partners,
         left_out=[either[place] for place in sorted(either.keys() - shared)],
     )
 
@@ -149,5 +160,25 @@ def _expect_same_masks(first: Sequence[MaskRecord], second: Sequence[MaskRecord]
         )
 
 
-def _key(record: MaskRecord) -> tuple[str, int, str, int]:
-    return record.image, record.object_index, record.prompt, record.num_clicks
+def _expect_same_first_clicks(
+    first: Sequence[MaskRecord], second: Sequence[MaskRecord], names: tuple[str, str]
+) -> None:
+    """Refuse first clicks at other places: no answer has moved them, so another rule or another seed has."""
+    clicked = [pair for pair in zip(first, second, strict=True) if pair[0].prompt == "click"]
+    moved = {
+        (one.image, one.object_index): (one.points[:1], other.points[:1])
+        for one, other in clicked
+        if one.points[:1] != other.points[:1]
+    }
+    if moved:
+        (image, index), places = next(iter(moved.items()))
+        raise ValueError(
+            f"Expected first clicks placed by one rule, but they differ for {len(moved):,} masks: object {index} of "
+            f"{image} was clicked at {_place(places[0])} in {names[0]} and at {_place(places[1])} in {names[1]}. "
+            "Measure one again with the protocol.first_click and protocol.seed of the other, which its summary.json "
+            "has, or with protocol.clicks_from=..."
+        )
+
+
+def _place(points: Sequence[tuple[float, float]]) -> str:
+    return f"({points[0][0]:g}, {points[0][1]:g})" if points else "no place"

@@ -28,10 +28,11 @@ from torch import nn
 
 from sam_ft.evaluation.asking.interactive import evaluation_mode
 from sam_ft.evaluation.everything.automatic_image import ComparedImage, GeneratorSettings, ObjectRecord, compare_image
+from sam_ft.evaluation.everything.intervals import headline_intervals, recall_intervals
 from sam_ft.files import atomic_write, write_json
 from sam_ft.inference.proposals import Filtered, propose
-from sam_ft.metrics.average_precision import SIZES, average_recall, precision_curves
-from sam_ft.metrics.bootstrap import Interval, clustered_interval
+from sam_ft.metrics.average_precision import AP50, AP75, SIZES, average_recall, precision_curves
+from sam_ft.metrics.bootstrap import Interval, ends_of
 from sam_ft.metrics.panoptic import PanopticCounts
 from sam_ft.transforms import Frame
 from sam_ft.types import Batch, ImageEmbedding, PromptableModel
@@ -40,7 +41,6 @@ RECALLS_AT = (10, 100, 1000)
 """The numbers of proposals of the headline recalls."""
 
 _CURVE_AT = (1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
-_AP50, _AP75 = 0, 5  # places in `IOU_THRESHOLDS`
 
 
 @dataclass(frozen=True)
@@ -72,10 +72,10 @@ class AutomaticMeasurement:
         panoptic = reduce(add, (each.panoptic for each in self.images), PanopticCounts())
         return {
             **{name: value for name, value in recalls.items() if value is not None},
-            "msa": self.accuracy.mean,
+            "msa": sum(each.accuracy for each in self.images) / len(self.images),
             "ap": float(curves.mean()),
-            "ap50": float(curves[_AP50].mean()),
-            "ap75": float(curves[_AP75].mean()),
+            "ap50": float(curves[AP50].mean()),
+            "ap75": float(curves[AP75].mean()),
             "pq": panoptic.panoptic_quality,
             "sq": panoptic.segmentation_quality,
             "rq": panoptic.recognition_quality,
@@ -86,10 +86,22 @@ class AutomaticMeasurement:
         }
 
     @cached_property
-    def accuracy(self) -> Interval:
-        """mSA and its bootstrap interval over images."""
-        values = torch.tensor([each.accuracy for each in self.images], dtype=torch.float64)
-        return clustered_interval(values, [each.image for each in self.images])
+    def intervals(self) -> dict[str, Interval]:
+        """95 % bootstrap intervals of the headline numbers; images are drawn, and of a few there are none."""
+        last = f"ar@{RECALLS_AT[-1]}"
+        recalls = dict(self.size_intervals["all"])
+        recalls |= {f"{last}_{size}": own[last] for size in SIZES if last in (own := self.size_intervals[size])}
+        return recalls | headline_intervals(self.images, self.summary)
+
+    @cached_property
+    def size_intervals(self) -> dict[str, dict[str, Interval]]:
+        """Those of AR@k for all, small, medium and large objects."""
+        found = {}
+        for size, own in self.by_size.items():
+            recalls = {count: recall for count in RECALLS_AT if (recall := own[f"ar@{count}"]) is not None}
+            intervals = recall_intervals([each.proposals[size] for each in self.images], recalls)
+            found[size] = {f"ar@{count}": interval for count, interval in intervals.items()}
+        return found
 
     @cached_property
     def by_size(self) -> dict[str, dict[str, float | None]]:
@@ -121,9 +133,14 @@ class AutomaticMeasurement:
 
     def write(self, output: str | Path) -> None:
         """Write `summary.json`, and `objects.csv` with a row for each true object."""
-        interval = {"low": self.accuracy.low, "high": self.accuracy.high}
-        more = {"sizes": self.by_size, "filters": asdict(self.filtered), "settings": asdict(self.settings)}
-        write_json(Path(output) / "summary.json", {**self.summary, "msa_interval": interval, **more})
+        sizes = {size: {**own, "intervals": ends_of(self.size_intervals[size])} for size, own in self.by_size.items()}
+        more = {
+            "intervals": ends_of(self.intervals),
+            "sizes": sizes,
+            "filters": asdict(self.filtered),
+            "settings": asdict(self.settings),
+        }
+        write_json(Path(output) / "summary.json", {**self.summary, **more})
         with atomic_write(Path(output) / "objects.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [column.name for column in fields(ObjectRecord)])
             writer.writeheader()
@@ -136,7 +153,8 @@ def measure_automatic(
     *,
     settings: GeneratorSettings,
     shown: Collection[str] = (),
-    on_batch: Callable[[int], None] | None = None,
+    on_image: Callable[[ComparedImage], object] | None = None,
+    on_batch: Callable[[int], object] | None = None,
 ) -> AutomaticMeasurement:
     """Let a model propose masks for all images, and compare them with the objects.
 
@@ -145,6 +163,7 @@ def measure_automatic(
         batches: images are encoded a batch at a time; each then has its proposals alone.
         settings: of the mask generator.
         shown: names of the images whose segments are kept for pictures.
+        on_image: receives what is counted of each image, as soon as it is.
         on_batch: receives the number of images done with each batch, for showing progress.
     """
     images, segments = [], {}
@@ -158,6 +177,8 @@ def measure_automatic(
                 proposals = propose(model, _of_image(embedding, row), frame, points_per_side=settings.points_per_side)
                 compared, found = compare_image(proposals, sample, settings)
                 images.append(compared)
+                if on_image is not None:
+                    on_image(compared)
                 if sample.name in shown:
                     segments[sample.name] = found
             if on_batch is not None:

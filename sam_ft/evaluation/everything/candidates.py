@@ -2,7 +2,8 @@
 
 Compared is at the decoder's resolution, a quarter of the frame's. An object covers the cells of which it fills half;
 one that fills no cell so far covers those that it fills most, so that none is lost. Annotations are taken to be
-complete: a mask of something that nobody marked counts as wrong.
+complete: a mask of something that nobody marked counts as wrong, but for one of which more than half lies where nobody
+knows what there is.
 """
 
 from __future__ import annotations
@@ -50,6 +51,7 @@ class Candidates:
     iou_predictions: Tensor  # (P,)
     stability_scores: Tensor  # (P,)
     has_pixels: Tensor  # (P,) bool
+    excused: Tensor  # (P,) bool: neither right nor wrong, since nobody knows what most of it shows
     suppresses: Tensor  # (P, P) bool: row would drop column
     pairs: tuple[Pair, ...]  # proposals and objects that overlap by half or more, the largest IoU first
     num_objects: int
@@ -100,6 +102,7 @@ def candidates_of(
         iou_predictions=proposals.iou_predictions[order].cpu(),
         stability_scores=proposals.stability_scores[order].cpu(),
         has_pixels=masks.flatten(1).any(dim=1).cpu(),
+        excused=_excused(masks, prepared).cpu(),
         suppresses=suppresses.cpu(),
         pairs=tuple(overlapping_pairs(ious.cpu())),
         num_objects=len(prepared.masks),
@@ -114,10 +117,20 @@ def find(image: Candidates, thresholds: Thresholds) -> Found:
 
 
 def score_of(image: Candidates, stay: Tensor) -> float:
-    """`detection_accuracy` of the proposals that stay, `(P,)` bool."""
-    kept = stay.tolist()
+    """`detection_accuracy` of the proposals that stay, `(P,)` bool, without those that are excused."""
+    kept = (stay & ~image.excused).tolist()
     matched = greedy_matches(pair for pair in image.pairs if kept[pair[1]])
     return detection_accuracy(matched, num_masks=sum(kept), num_objects=image.num_objects)
+
+
+def _excused(masks: Tensor, prepared: PreparedSample) -> Tensor:
+    """(P,) bool: of which masks `(P, h, h)` more than half lies in cells that are unknown for the most part."""
+    if prepared.ignored is None:
+        return torch.zeros(len(masks), dtype=torch.bool)
+    unknown = prepared.ignored & ~prepared.masks.any(dim=0)  # (S, S)
+    share = F.interpolate(unknown[None, None].float().to(masks.device), size=masks.shape[-2:], mode="area")[0, 0]
+    inside = (masks & (share > 0.5)).flatten(1).sum(dim=1)
+    return 2 * inside > masks.flatten(1).sum(dim=1)
 
 
 def _cells(masks: Tensor, size: int) -> Tensor:

@@ -14,6 +14,7 @@ from sam_ft.charts.curves import recall_figure
 from sam_ft.class_pictures import draw_classes
 from sam_ft.evaluation.everything.automatic import RECALLS_AT, AutomaticMeasurement
 from sam_ft.evaluation.everything.truth_maps import ious_of, truth_maps
+from sam_ft.evaluation.showing.figures import IN_BRACKETS, interval_words, with_interval
 from sam_ft.inference.proposals import Filtered
 from sam_ft.metrics.detection import greedy_pairs, overlapping_pairs
 from sam_ft.pages.page import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, Table
@@ -39,16 +40,17 @@ def automatic_page(measurement: AutomaticMeasurement, *, title: str, samples: Se
         command: what made the page.
     """
     summary, settings = measurement.summary, asdict(measurement.settings)
+    results, recalls = automatic_tables(measurement)
     rows = [picture_row(sample, measurement.segments[sample.name]) for sample in samples]
     return Page(
         title=title,
         subtitle=f"{summary['num_images']:,.0f} images, {summary['num_objects']:,.0f} objects",
         cards=_cards(measurement),
         sections=[
-            Section("Results", [_results(measurement)], lead=PROTOCOL),
+            Section("Results", [results], lead=PROTOCOL),
             Section(
                 "Recall",
-                [_recalls(measurement), _curves(measurement)],
+                [recalls, _curves(measurement)],
                 lead="Proposals are what box suppression leaves without thresholds, ranked by the mean of predicted "
                 "IoU and stability score; at most 1000 for each image. Sizes are COCO's, in pixels of the source.",
             ),
@@ -129,34 +131,42 @@ def _drawn(image: Tensor, classes: Tensor | None) -> Figure:
 
 
 def _cards(measurement: AutomaticMeasurement) -> list[Card]:
-    summary, interval = measurement.summary, measurement.accuracy
-    details = {"msa": f"{interval.low:.3f} to {interval.high:.3f}"}
+    summary, intervals = measurement.summary, measurement.intervals
     names = {"ar@1000": "AR@1000", "msa": "mSA", "ap": "AP", "pq": "PQ"}
-    return [Card(label=name, value=f"{summary[key]:.3f}", detail=details.get(key, "")) for key, name in names.items()]
+    return [
+        Card(label=name, value=f"{summary[key]:.3f}", detail=interval_words(intervals.get(key)))
+        for key, name in names.items()
+    ]
+
+
+def automatic_tables(measurement: AutomaticMeasurement) -> list[Table]:
+    """The measures, and recall by size."""
+    return [_results(measurement), _recalls(measurement)]
 
 
 def _results(measurement: AutomaticMeasurement) -> Table:
     """One row for each measure, and over what it is a mean."""
-    summary, interval = measurement.summary, measurement.accuracy
+    summary, intervals = measurement.summary, measurement.intervals
     images, objects = f"{summary['num_images']:,.0f} images", f"{summary['num_objects']:,.0f} objects"
     masks, proposals = f"{summary['num_masks']:,.0f} kept masks", f"{summary['num_proposals']:,.0f} proposals"
     over = {
         **{f"ar@{count}": (f"AR@{count}", f"{objects}, {proposals}") for count in RECALLS_AT},
-        "msa": ("mSA", f"{images}; 95 % interval {interval.low:.3f} to {interval.high:.3f}"),
+        "msa": ("mSA", images),
         **{key: (key.upper(), f"{objects}, {masks}") for key in ("ap", "ap50", "ap75", "pq", "sq", "rq")},
     }
-    rows = [[name, f"{summary[key]:.3f}", what] for key, (name, what) in over.items()]
-    return Table(columns=["measure", "value", "over"], rows=rows, caption="PQ = SQ × RQ.")
+    rows = [[name, with_interval(key, summary, intervals), what] for key, (name, what) in over.items()]
+    brackets = f" {IN_BRACKETS}" if intervals else ""
+    return Table(columns=["measure", "value", "over"], rows=rows, caption=f"PQ = SQ × RQ.{brackets}")
 
 
 def _recalls(measurement: AutomaticMeasurement) -> Table:
     """One row for each size, one column for each number of proposals."""
     rows = []
     for size, found in measurement.by_size.items():
-        recalls = [found[f"ar@{count}"] for count in RECALLS_AT]
-        rows.append(
-            [size, f"{found['num_objects']:,.0f}", *("" if each is None else f"{each:.3f}" for each in recalls)]
-        )
+        known = {key: value for key, value in found.items() if value is not None}
+        intervals = measurement.size_intervals[size]
+        recalls = (with_interval(f"ar@{count}", known, intervals) for count in RECALLS_AT)
+        rows.append([size, f"{found['num_objects']:,.0f}", *recalls])
     return Table(columns=["size", "objects", *(f"AR@{count}" for count in RECALLS_AT)], rows=rows)
 
 

@@ -56,9 +56,8 @@ class TruthMaps:
 def truth_maps(sample: Sample) -> TruthMaps:
     """The objects of a sample at its resolution."""
     layers = layers_of(sample.masks.numpy())
-    ignored = np.zeros(sample.masks.shape[1:], dtype=bool)
-    if sample.ignored is not None:
-        ignored = sample.ignored.numpy() & ~(layers.maps > 0).any(axis=0)
+    unknown = sample.unknown
+    ignored = np.zeros(sample.masks.shape[1:], dtype=bool) if unknown is None else unknown.numpy()
     return TruthMaps(layers=layers, areas=layers.areas(), ignored=ignored)
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, fields
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -14,9 +15,10 @@ from torch import Tensor
 
 from sam_ft.data.boundaries import BOUNDARY, INTERIOR, BoundarySamples
 from sam_ft.data.collation import whole_batches
+from sam_ft.data.measurable import expect_measurable, expect_pixels
 from sam_ft.evaluation.pixels.semantic import PixelClassifier, measure_classes
 from sam_ft.files import atomic_write, write_json
-from sam_ft.metrics.bootstrap import clustered_interval
+from sam_ft.metrics.bootstrap import Interval, ends_of, interval_or_none
 from sam_ft.metrics.detection import detection_accuracy, greedy_matches, overlapping_pairs
 from sam_ft.types import Sample
 
@@ -43,11 +45,25 @@ class ImageRecord:
 
 
 @dataclass(frozen=True)
+class MatchedImage:
+    """What came out for one image and for each of its objects."""
+
+    image: ImageRecord
+    objects: tuple[ObjectRecord, ...]
+
+
+@dataclass(frozen=True)
 class InstanceMeasurement:
     """What came out for each object and each image."""
 
     objects: Sequence[ObjectRecord]
     images: Sequence[ImageRecord]
+
+    @classmethod
+    def of(cls, matched: Iterable[MatchedImage]) -> InstanceMeasurement:
+        """Images put together."""
+        several = list(matched)
+        return cls([each for own in several for each in own.objects], [own.image for own in several])
 
     @property
     def summary(self) -> dict[str, float]:
@@ -66,22 +82,24 @@ class InstanceMeasurement:
             "num_images": len(self.images),
         }
 
-    @property
-    def intervals(self) -> dict[str, list[float]]:
-        """95 % bootstrap intervals of `best_iou` and `msa`; images are drawn."""
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """95 % bootstrap intervals of `best_iou` and `msa`; images are drawn, and of a few there are none."""
         values = {
             "best_iou": [(each.best_iou, each.image) for each in self.objects],
             "msa": [(each.msa, each.image) for each in self.images],
         }
         found = {
-            name: clustered_interval(torch.tensor([value for value, _ in pairs]), [image for _, image in pairs])
+            name: interval_or_none(
+                torch.tensor([value for value, _ in pairs], dtype=torch.float64), [image for _, image in pairs]
+            )
             for name, pairs in values.items()
         }
-        return {name: [interval.low, interval.high] for name, interval in found.items()}
+        return {name: interval for name, interval in found.items() if interval is not None}
 
     def write(self, output: str | Path) -> None:
         """Write `summary.json`, and `objects.csv` with one row per true object."""
-        write_json(Path(output) / "summary.json", {**self.summary, "intervals": self.intervals})
+        write_json(Path(output) / "summary.json", {**self.summary, "intervals": ends_of(self.intervals)})
         with atomic_write(Path(output) / "objects.csv") as path, path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, [field.name for field in fields(ObjectRecord)])
             writer.writeheader()
@@ -95,9 +113,12 @@ def measure_instances(
     batch_size: int = 4,
     num_workers: int = 0,
     on_images: Callable[[int], object] | None = None,
+    on_match: Callable[[MatchedImage], object] | None = None,
     on_labels: Callable[[Sample, np.ndarray], None] | None = None,
 ) -> InstanceMeasurement:
     """Let a model find the objects of every image, and match them with the true ones.
+
+    A found object of which more than half lies where nobody knows what there is is neither right nor wrong.
 
     Args:
         model: what tells interior, boundary and background.
@@ -105,10 +126,11 @@ def measure_instances(
         batch_size: images encoded at once.
         num_workers: processes that read and prepare.
         on_images: receives the number of images done, for showing progress.
+        on_match: receives what came out for each image, as soon as it is there.
         on_labels: receives each image with its true objects, and the found ones as `labels_of_instances` gives them.
 
     Raises:
-        ValueError: the model knows other classes.
+        ValueError: the model knows other classes, or what `whole_batches` raises, here of the objects.
     """
     names = model.pixel_class_names
     if set(names[1:]) != {INTERIOR, BOUNDARY}:
@@ -116,27 +138,31 @@ def measure_instances(
             f"Expected a model of the classes {INTERIOR} and {BOUNDARY}, as data=boundaries teaches them, but got "
             f"{', '.join(names[1:]) or 'one that is prompted'}."
         )
+    expect_measurable(samples.objects)
     places = (names.index(INTERIOR), names.index(BOUNDARY))
-    objects: list[ObjectRecord] = []
-    images: list[ImageRecord] = []
+    images: list[MatchedImage] = []
 
     def match(sample: Sample, predicted: Tensor) -> None:
         true = samples.objects[len(images)]  # they come in order
+        expect_pixels(true)
         labels = labels_of_instances(predicted.numpy(), classes=places, boundary_px=samples.boundary_px)
         ious = label_ious(labels, true.masks.numpy())  # (K, N)
-        matched = greedy_matches(overlapping_pairs(torch.from_numpy(ious)))
-        msa = detection_accuracy(matched, num_masks=ious.shape[0], num_objects=ious.shape[1])
-        images.append(ImageRecord(true.name, ious.shape[1], ious.shape[0], msa))
-        objects.extend(
+        counted = ious[~excused_labels(labels, true.unknown)]
+        matched = greedy_matches(overlapping_pairs(torch.from_numpy(counted)))
+        msa = detection_accuracy(matched, num_masks=counted.shape[0], num_objects=counted.shape[1])
+        objects = tuple(
             ObjectRecord(true.name, index, name, int(mask.sum()), float(ious[:, index].max(initial=0.0)))
             for index, (name, mask) in enumerate(zip(true.class_names, true.masks, strict=True))
         )
+        images.append(MatchedImage(ImageRecord(true.name, counted.shape[1], counted.shape[0], msa), objects))
+        if on_match is not None:
+            on_match(images[-1])
         if on_labels is not None:
             on_labels(true, labels)
 
     batches = whole_batches(samples, image_size=model.image_size, batch_size=batch_size, num_workers=num_workers)
     measure_classes(model, batches, on_batch=on_images, on_prediction=match)
-    return InstanceMeasurement(objects=objects, images=images)
+    return InstanceMeasurement.of(images)
 
 
 def labels_of_instances(predicted: np.ndarray, *, classes: tuple[int, int], boundary_px: int) -> np.ndarray:
@@ -160,6 +186,17 @@ def labels_of_instances(predicted: np.ndarray, *, classes: tuple[int, int], boun
     distances, nearest = ndimage.distance_transform_edt(~interior, return_indices=True)
     grown = regions[tuple(nearest)]
     return np.where(interior | (boundary & (distances <= 2 * boundary_px)), grown, 0).astype(np.int32)
+
+
+def excused_labels(labels: np.ndarray, unknown: Tensor | None) -> np.ndarray:
+    """Of which labels, `(H, W)` of 0 to K, more than half is unknown, `(H, W)` bool: `(K,)` bool."""
+    num_labels = int(labels.max(initial=0))
+    if unknown is None:
+        return np.zeros(num_labels, dtype=bool)
+    areas, inside = (
+        np.bincount(part.ravel(), minlength=num_labels + 1)[1:] for part in (labels, labels[unknown.numpy()])
+    )
+    return 2 * inside > areas
 
 
 def label_ious(labels: np.ndarray, masks: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from torch import Tensor
 from sam_ft.class_pictures import ClassCase, class_figure
 from sam_ft.data.class_maps import class_map
 from sam_ft.evaluation.pixels.semantic import SemanticMeasurement
+from sam_ft.evaluation.showing.figures import IN_BRACKETS, interval_words, with_interval
 from sam_ft.pages.page import Card, Code, Facts, Page, Picture, Section, Table
 from sam_ft.pages.versions import versions
 from sam_ft.pictures import to_png
@@ -47,11 +48,11 @@ def semantic_page(
         title=title,
         subtitle=f"{summary['num_images']:,.0f} images, {summary['num_pixels']:,.0f} pixels of a known class",
         cards=[
-            Card(label="mIoU", value=f"{summary['miou']:.3f}"),
-            Card(label="pixel accuracy", value=f"{summary['pixel_accuracy']:.3f}"),
+            Card(label=name, value=f"{summary[key]:.3f}", detail=interval_words(measurement.intervals.get(key)))
+            for key, name in (("miou", "mIoU"), ("pixel_accuracy", "pixel accuracy"))
         ],
         sections=[
-            Section("Results", [semantic_table(measurement), *set_tables(measurement)], lead=PROTOCOL),
+            Section("Results", semantic_tables(measurement), lead=PROTOCOL),
             Section("Pictures", pictures, lead="Images spread evenly over the data set, not chosen by result."),
             Section("How it was made", [Code(command), Facts(versions())]),
         ],
@@ -59,22 +60,36 @@ def semantic_page(
     )
 
 
+def semantic_tables(measurement: SemanticMeasurement) -> list[Table]:
+    """One of the classes, and of a mixture one of its sets."""
+    return [semantic_table(measurement), *set_tables(measurement)]
+
+
 def semantic_table(measurement: SemanticMeasurement) -> Table:
-    """One row per class: its IoU, its share of the pixels, and what it is most often taken for instead."""
-    rows = []
+    """One row per class: its IoU, its share of the pixels, and what it is most often taken for; then the mean."""
+    rows, intervals = [], measurement.class_intervals
     for index, (name, each) in enumerate(measurement.by_class.items()):
-        iou = "" if each["iou"] is None else f"{each['iou']:.3f}"
+        own = {} if each["iou"] is None else {"iou": each["iou"]}
+        iou = with_interval("iou", own, {"iou": intervals[name]} if name in intervals else {})
         rows.append([name, iou, f"{100 * (each['pixel_share'] or 0):.1f} %", _mistaken(measurement, index)])
+    rows.append(["mean", with_interval("miou", measurement.summary, measurement.intervals), "", ""])
+    brackets = f" {IN_BRACKETS}" if measurement.intervals else ""
     return Table(
         columns=["class", "IoU", "pixels", "most often taken for"],
         rows=rows,
-        caption="A class without IoU does not occur in the truth.",
+        caption=f"A class without IoU does not occur in the truth.{brackets}",
     )
 
 
 def set_tables(measurement: SemanticMeasurement) -> list[Table]:
     """Of a mixture one table with a row per set, else none."""
-    rows = [[name, f"{each['miou']:.3f}", f"{each['pixel_accuracy']:.3f}"] for name, each in measurement.by_set.items()]
+    rows = [
+        [
+            name,
+            *(with_interval(key, each, measurement.set_intervals[name]) for key in ("miou", "pixel_accuracy")),
+        ]
+        for name, each in measurement.by_set.items()
+    ]
     return [Table(columns=["set", "mIoU", "pixel accuracy"], rows=rows)] if rows else []
 
 

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+import numpy as np
 
 from sam_ft.checks import quoted
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.json_files import read_json_object
-from sam_ft.evaluation.everything.automatic import measure_automatic
-from sam_ft.evaluation.everything.automatic_image import GeneratorSettings
-from sam_ft.evaluation.everything.page import automatic_page
+from sam_ft.evaluation.everything.automatic import AutomaticMeasurement, measure_automatic
+from sam_ft.evaluation.everything.automatic_image import ComparedImage, GeneratorSettings
+from sam_ft.evaluation.everything.page import automatic_page, automatic_tables
 from sam_ft.evaluation.protocols.request import Outcome, Request
-from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import write_tables
+from sam_ft.types import Batch, Sample
 
 _logger = logging.getLogger("sam_ft.evaluate")
 
@@ -39,17 +45,16 @@ class AutomaticProtocol:
 
     def __call__(self, request: Request) -> Outcome:
         """Let the model find what it can in every image."""
-        model, samples, settings = request.prompted, request.samples, self.settings()
-        if model.pixel_class_names:
-            raise ValueError("Expected a model that is prompted for protocol=automatic, but got one of task=semantic.")
-        shown = [samples[index] for index in spread_evenly(request.pictures, len(samples))]
-        batches = whole_batches(
-            samples, image_size=model.image_size, batch_size=request.batch_size, num_workers=request.num_workers
-        )
-        with request.progress() as bar:
-            measurement = measure_automatic(
-                model, batches, settings=settings, shown=[sample.name for sample in shown], on_batch=bar.update
-            )
+        model = request.prompted
+        shown = [] if request.shard else request.spread_samples()
+        with request.share(self.journals(request)) as (share, report):
+            segments = self._found(request, request.batches(share.indices), shown, add=share.add, report=report)
+        if request.shard:
+            return Outcome({}, written=())
+        missing = [sample for sample in shown if sample.name not in segments]
+        again = self._found(request, whole_batches(missing, image_size=model.image_size), missing)
+        finished = self.journals(request).expect_complete()
+        measurement = AutomaticMeasurement(list(finished.values()), self.settings(), segments | again)
         if not measurement.filtered.selected:
             _logger.warning(
                 "The thresholds leave none of %d masks; fit them to the model: thresholds=50 part=val writes "
@@ -59,7 +64,34 @@ class AutomaticProtocol:
         measurement.write(request.output)
         page = automatic_page(measurement, title=request.title, samples=shown, command=request.command)
         write_page(request.output / "index.html", page)
-        return Outcome(measurement.summary, written=("objects.csv",))
+        tables = write_tables(request.output, "summary", automatic_tables(measurement))
+        self.journals(request).remove()
+        return Outcome(
+            measurement.summary,
+            written=("objects.csv", *tables),
+            intervals=ends_of(measurement.intervals),
+            images=[each.image for each in measurement.images if each.objects],
+        )
+
+    def journals(self, request: Request) -> Journals[ComparedImage]:
+        """What is finished, while not everything is; thresholds are told by their values."""
+        return request.journals(ComparedImage, settings={"name": "automatic", **asdict(self.settings())})
+
+    def _found(
+        self,
+        request: Request,
+        batches: Iterable[Batch],
+        shown: Sequence[Sample],
+        *,
+        add: Callable[[ComparedImage], object] | None = None,
+        report: Callable[[int], object] | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Measure some images, and give the segments of those that are to be shown."""
+        names = [sample.name for sample in shown]
+        measured = measure_automatic(
+            request.prompted, batches, settings=self.settings(), shown=names, on_image=add, on_batch=report
+        )
+        return dict(measured.segments)
 
     def settings(self) -> GeneratorSettings:
         """Each threshold as it is given, else that of the file, else segment_anything's.

@@ -6,18 +6,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
+from sam_ft.download import checksum_of
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import FirstClick, RecordedUser, SimulatedUser, User
 from sam_ft.evaluation.measuring import Measurement
 from sam_ft.evaluation.protocols.request import Outcome, Request
 from sam_ft.evaluation.records.file import NAMES, RecordsFormat, read_records, records_path
+from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.showing.cases import cases_to_show
 from sam_ft.evaluation.showing.extremes import ask_extremes_again
 from sam_ft.evaluation.showing.page import MEASURED, evaluation_page
 from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.evaluation.showing.summary_tables import summary_tables
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, Shard
+from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement
+from sam_ft.evaluation.unfinished.shares import Shard
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
 from sam_ft.pages.page import PictureRow
 from sam_ft.pages.tables import write_tables
@@ -44,6 +48,7 @@ class InteractiveProtocol:
         boundary: As there.
         first_click: See `SimulatedUser`, also for `seed`.
         seed: As there.
+        every_round: As there.
         clicks_from: Records of another evaluation, or its folder, whose clicks are repeated; None: own clicks.
         records: In which format the records are written.
 
@@ -59,6 +64,7 @@ class InteractiveProtocol:
     boundary: bool = False
     first_click: FirstClick = "centre"
     seed: int = 0
+    every_round: bool = True
     clicks_from: str | None = None
     records: RecordsFormat = "csv"
 
@@ -72,7 +78,9 @@ class InteractiveProtocol:
     @property
     def questions(self) -> Questions:
         """What each object is asked for with."""
-        return Questions(self.clicks, self.box, self.box_clicks, self.mask, self.oracle, self.boundary)
+        return Questions(
+            self.clicks, self.box, self.box_clicks, self.mask, self.oracle, self.boundary, self.every_round
+        )
 
     def user(self) -> User:
         """Who clicks."""
@@ -108,7 +116,7 @@ class InteractiveProtocol:
         if request.shard:
             return Outcome({}, written=())
         measurement = work.result(answers, shown=shown)
-        if foreign := sorted(set(measurement.by_class) - set(model.class_names)) if model.class_names else []:
+        if foreign := sorted(measurement.classes.records.keys() - set(model.class_names)) if model.class_names else []:
             _logger.warning("The model does not know the classes %s, which count as not told.", ", ".join(foreign))
         measurement.write(request.output, records=self.records)
         tables = write_tables(request.output, "summary", summary_tables(measurement))
@@ -123,12 +131,22 @@ class InteractiveProtocol:
         )
         write_page(request.output / "index.html", page)
         work.journals.remove()
-        intervals = {key: (interval.low, interval.high) for key, interval in measurement.intervals.items()}
-        return Outcome(measurement.summary, written=(NAMES[self.records], *tables), intervals=intervals)
+        images = {record.image for record in measurement.records}
+        return Outcome(
+            measurement.summary,
+            written=(NAMES[self.records], *tables),
+            intervals=ends_of(measurement.intervals),
+            images=sorted(images),
+            left_out={"images": len(samples) - len(images)},
+        )
 
-    def journals(self, request: Request) -> Journals:
-        """What is finished, while not everything is."""
-        return Journals(request.output / "unfinished", {**request.about, "protocol": asdict(self)})
+    def journals(self, request: Request) -> Journals[list[MaskRecord]]:
+        """What is finished, while not everything is; recorded clicks are told by what their file holds."""
+        settings = {"name": "interactive", **asdict(self)}
+        del settings["records"]
+        if self.clicks_from is not None:
+            settings["clicks_from"] = checksum_of(records_path(self.clicks_from))
+        return request.journals(list[MaskRecord], settings=settings)
 
     def extremes(self, request: Request, measurement: Measurement, user: User) -> list[PictureRow]:
         """The worst, median and best answers as pictures, a third as many of each as there are other pictures."""

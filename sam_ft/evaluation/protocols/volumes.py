@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 
 from sam_ft.checks import expect_bool, expect_number, expect_whole_number
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import write_label_volume
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.protocols.request import Outcome, Request
+from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.evaluation.unfinished.shares import Shard, open_share
 from sam_ft.evaluation.volumes.answers import BOX, VolumeAnswer, classified_volume, number_of, prompted_volume
-from sam_ft.evaluation.volumes.measuring import measure_volume, one_by_one
-from sam_ft.evaluation.volumes.page import volume_page
+from sam_ft.evaluation.volumes.measuring import MeasuredVolume, measure_volume, one_by_one
+from sam_ft.evaluation.volumes.page import volume_page, volume_tables
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement
+from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
+from sam_ft.pages.tables import write_tables
 
 _logger = logging.getLogger("sam_ft.evaluate")
 
@@ -49,32 +53,63 @@ class VolumesProtocol:
         if self.prompt not in PROMPTS:
             raise ValueError(f"Expected `protocol.prompt` to be one of {', '.join(PROMPTS)}, but got {self.prompt!r}.")
         expect_whole_number("protocol.clicks", self.clicks, least=1)
+        if self.prompt == "box" and self.clicks != 1:
+            raise ValueError(
+                f"Expected protocol.prompt=click for protocol.clicks={self.clicks}, but got prompt=box, to which none "
+                "are added."
+            )
         expect_number("protocol.tolerance_mm", self.tolerance_mm, least=0)
         expect_bool("protocol.save_volumes", self.save_volumes)
 
     def __call__(self, request: Request) -> Outcome:
         """Segment and score one volume after the other."""
         slices = self._slices(request)
-        measured = []
-        with replace(request, samples=slices).progress() as bar:
+        journals = self.journals(request)
+        with (
+            open_share(journals, request.shard or Shard()) as share,
+            replace(request, samples=slices).progress() as bar,
+        ):
+            volumes = list(one_by_one(slices))
+            bar.update(sum(len(volumes[index]) for index in share.done))
             ask = self._ask(request, on_images=bar.update)
-            for one in one_by_one(slices):
+            for one in (volumes[index] for index in share.indices):
                 answer = ask(one)
-                measured.append(measure_volume(one, answer, tolerance_mm=self.tolerance_mm))
                 if self.save_volumes:
                     _save(answer, one, folder=request.output / "volumes")
+                share.add(measure_volume(one, answer, tolerance_mm=self.tolerance_mm))
+        if request.shard:
+            return Outcome({}, written=())
+        measured = list(journals.expect_complete().values())
+        num_slices_left_out, volumes_left_out = _left_out(slices)
         measurement = VolumeMeasurement(
             scores=[score for volume in measured for score in volume.scores],
             tolerance_mm=self.tolerance_mm,
             prompt=self._prompt_of(request),
             num_slices=len(slices),
+            num_slices_left_out=num_slices_left_out,
+            volumes_left_out=volumes_left_out,
         )
         measurement.write(request.output)
         page = volume_page(
             measurement, title=request.title, volumes=measured, pictures=request.pictures, command=request.command
         )
         write_page(request.output / "index.html", page)
-        return Outcome(measurement.summary, written=("volumes.csv", *(["volumes/"] if self.save_volumes else [])))
+        tables = write_tables(request.output, "summary", volume_tables(measurement))
+        journals.remove()
+        saved = ["volumes/"] if self.save_volumes else []
+        return Outcome(
+            measurement.summary,
+            written=("volumes.csv", *tables, *saved),
+            intervals=ends_of(measurement.intervals),
+            images=[volume.name for volume in measured if any(score.truth_ml for score in volume.scores)],
+            left_out={"slices": num_slices_left_out, "volumes": len(volumes_left_out)},
+        )
+
+    def journals(self, request: Request) -> Journals[MeasuredVolume]:
+        """What is finished, while not everything is: volume by volume."""
+        count = len({entry.volume for entry in self._slices(request).entries})
+        settings = {"name": "volumes", **asdict(self)}
+        return request.journals(MeasuredVolume, settings=settings, count=count, unit="volume")
 
     def _slices(self, request: Request) -> VolumeSlices:
         """What is measured.
@@ -105,6 +140,13 @@ class VolumesProtocol:
         if request.model.pixel_class_names:
             return "none"
         return "box" if self.prompt == "box" else f"{self.clicks} click{'s' * (self.clicks > 1)}"
+
+
+def _left_out(slices: VolumeSlices) -> tuple[int, list[str]]:
+    """How many slices without an object belong to the part but are not measured, and the volumes of which none is."""
+    missing = set(slices.with_empty(1.0).entries) - set(slices.entries)
+    volumes = {entry.volume for entry in missing} - {entry.volume for entry in slices.entries}
+    return len(missing), [slices.volumes[number].name for number in sorted(volumes)]
 
 
 def _save(answer: VolumeAnswer, slices: VolumeSlices, *, folder: Path) -> None:

@@ -16,8 +16,8 @@ RecordsFormat = Literal["csv", "parquet"]
 NAMES = {"csv": "records.csv", "parquet": "records.parquet"}
 """What the file is called in the folder of an evaluation."""
 
-_OPTIONAL = ("set_name", "oracle_iou", "clicks_to_85", "clicks_to_90", "boundary_iou")
-"""Columns that a CSV file lacks where no record has anything in them."""
+_OPTIONAL = ("set_name", "oracle_iou", "clicks_to_85", "clicks_to_90", "boundary_iou", "in_summary")
+"""Columns that a CSV file lacks where all records have what they have by themselves, such as nothing."""
 _NUMBERS: dict[str, Callable[[str], Any]] = {
     "object_index": int,
     "area_px": int,
@@ -28,6 +28,7 @@ _NUMBERS: dict[str, Callable[[str], Any]] = {
     "clicks_to_85": int,
     "clicks_to_90": int,
     "boundary_iou": float,
+    "in_summary": lambda text: bool(int(text)),
 }
 
 
@@ -42,7 +43,8 @@ def write_records(path: str | Path, records: Sequence[MaskRecord]) -> None:
     if Path(path).suffix == ".parquet":
         _write_parquet(Path(path), records)
         return
-    empty = {name for name in _OPTIONAL if all(getattr(record, name) is None for record in records)}
+    usual = {field.name: field.default for field in fields(MaskRecord) if field.name in _OPTIONAL}
+    empty = {name for name in usual if all(getattr(record, name) == usual[name] for record in records)}
     columns = [field.name for field in fields(MaskRecord) if field.name not in {"labels", *empty}]
     with atomic_write(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, columns)
@@ -51,6 +53,7 @@ def write_records(path: str | Path, records: Sequence[MaskRecord]) -> None:
             clicks = zip(record.points, record.labels, strict=True)
             row = {column: getattr(record, column) for column in columns}
             row["points"] = "; ".join(f"{_exact(x)} {_exact(y)} {label}" for (x, y), label in clicks)
+            row |= {"in_summary": int(record.in_summary)} if "in_summary" in row else {}
             row["box"] = "" if record.box is None else " ".join(map(_exact, record.box))
             writer.writerow(row)
 
@@ -110,6 +113,8 @@ def _record(row: Mapping[str, Any]) -> MaskRecord:
     for field in fields(MaskRecord):
         if known[field.name] is None and field.default is MISSING:
             raise ValueError(f"it lacks a value for {field.name}")
+        if known[field.name] is None:
+            known[field.name] = field.default
     if known["prompt"] not in get_args(PromptKind):
         raise ValueError(f"it has the prompt {known['prompt']!r}")
     known["points"] = tuple((x, y) for x, y in row["points"])
@@ -150,6 +155,7 @@ def _write_parquet(path: Path, records: Sequence[MaskRecord]) -> None:
         "points": pyarrow.list_(pyarrow.list_(pyarrow.float64())),
         "labels": pyarrow.list_(pyarrow.int64()),
         "box": pyarrow.list_(pyarrow.float64()),
+        "in_summary": pyarrow.bool_(),
     }  # fmt: skip
     names = [field.name for field in fields(MaskRecord)]
     schema = pyarrow.schema([(name, types.get(name, pyarrow.string())) for name in names])

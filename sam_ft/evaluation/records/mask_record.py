@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -29,6 +30,17 @@ class MaskRecord:
     clicks_to_85: int | None = None  # after how many clicks the IoU was 0.85 first; None: not up to this round
     clicks_to_90: int | None = None  # the same for 0.90
     boundary_iou: float | None = None  # of the boundaries alone, where it was measured
+    in_summary: bool = True  # whether figures are wanted of this round; one that led to a wanted one has none
+
+
+def of_summary(records: Sequence[MaskRecord]) -> list[MaskRecord]:
+    """The records of the rounds that figures are wanted of."""
+    return [record for record in records if record.in_summary]
+
+
+def answer_key(record: MaskRecord) -> tuple[str, int, str, int]:
+    """What tells the answers of one evaluation apart: image, object, prompt and number of clicks."""
+    return record.image, record.object_index, record.prompt, record.num_clicks
 
 
 def prompt_order(record: MaskRecord) -> tuple[int, int]:

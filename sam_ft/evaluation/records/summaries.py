@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sam_ft.evaluation.records.mask_record import MaskRecord, prompt_key, prompt_order
+from sam_ft.evaluation.records.mask_record import MaskRecord, of_summary, prompt_key, prompt_order
 from sam_ft.files import write_json
 
 ORACLE = "_oracle"
 """How the names of figures end that take the best of three masks and not the most confident."""
 
-
 BOUNDARY = "mbiou@"
 """How the names of figures begin that are the mean IoU of boundaries."""
+
+_COUNTS = ("num_", "nof@")
+"""How the names of figures begin that are no means."""
 
 
 @dataclass(frozen=True)
@@ -36,13 +38,13 @@ class Figure:
 
 
 def figures(records: Sequence[MaskRecord]) -> dict[str, Figure]:
-    """What the means of `summarise` are over.
+    """What the means of `summarise` are over; rounds that are not `in_summary` have none.
 
     Returns:
         `miou@1`, `miou@box`, then `miou@1_oracle`, then `mbiou@1` (boundaries), then `class_accuracy@1`.
     """
     found: dict[str, dict[str, Figure]] = {"miou": {}, "oracle": {}, "boundary": {}, "class": {}}
-    for record in sorted(records, key=prompt_order):
+    for record in sorted(of_summary(records), key=prompt_order):
         key = prompt_key(record)
         found["miou"].setdefault(f"miou@{key}", Figure()).add(record, record.iou)
         if record.oracle_iou is not None:
@@ -77,26 +79,14 @@ def miou_keys(summary: Mapping[str, float]) -> list[str]:
     return [key for key in summary if key.startswith("miou@") and not key.endswith(ORACLE)]
 
 
-def summarise_by_class(records: Sequence[MaskRecord]) -> dict[str, dict[str, float]]:
-    """`summarise` for each class, in the order of the names; empty if there are no records."""
-    names = sorted({record.class_name for record in records})
-    return _summaries(records, names, lambda record: record.class_name)
-
-
-def summarise_by_set(records: Sequence[MaskRecord]) -> dict[str, dict[str, float]]:
-    """`summarise` for each set of a mixture, in the order of the records; empty where they are of none."""
-    names = dict.fromkeys(record.set_name for record in records if record.set_name is not None)
-    return _summaries(records, list(names), lambda record: record.set_name)
-
-
 def mean_over(summaries: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
-    """The mean over classes or over data sets of each `miou@...` that all of them have, the small ones like the large.
+    """The mean over classes or over data sets of each mean that all of them have, the small ones like the large.
 
     Args:
-        summaries: from the name of a class or a set to what `summarise` returns; one at least.
+        summaries: from the name of a class or a set to its summary; one at least.
     """
     first, *others = summaries.values()
-    shared = [key for key in first if key.startswith("miou@") and all(key in other for other in others)]
+    shared = [key for key in first if not key.startswith(_COUNTS) and all(key in other for other in others)]
     return {key: sum(summary[key] for summary in summaries.values()) / len(summaries) for key in shared}
 
 
@@ -107,13 +97,3 @@ def write_summary(path: str | Path, summary: Mapping[str, object]) -> None:
         ValueError: a number is not finite, or `path` cannot be written to.
     """
     write_json(path, dict(summary))
-
-
-def _summaries(
-    records: Sequence[MaskRecord], names: Sequence[str], name_of: Callable[[MaskRecord], str | None]
-) -> dict[str, dict[str, float]]:
-    parts: dict[str, list[MaskRecord]] = {name: [] for name in names}
-    for record in records:
-        if (name := name_of(record)) is not None:
-            parts[name].append(record)
-    return {name: summarise(part) for name, part in parts.items()}

@@ -7,8 +7,10 @@ from collections.abc import Mapping, Sequence
 from sam_ft.charts.calibration import calibration_figure
 from sam_ft.charts.curves import curves_figure
 from sam_ft.evaluation.measuring import Measurement
+from sam_ft.evaluation.records.mask_record import of_summary
 from sam_ft.evaluation.records.summaries import miou_keys
 from sam_ft.evaluation.showing.cases import ShownCase
+from sam_ft.evaluation.showing.figures import interval_words
 from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.evaluation.showing.summary_tables import sizes_table, summary_tables
 from sam_ft.metrics.bootstrap import Interval
@@ -61,7 +63,7 @@ def evaluation_page(
     return Page(
         title=title,
         subtitle=subtitle,
-        cards=headline(measurement.summary),
+        cards=headline(measurement.summary, measurement.intervals),
         sections=[
             Section(
                 "Results",
@@ -83,9 +85,10 @@ def evaluation_page(
     )
 
 
-def headline(summary: dict[str, float]) -> list[Card]:
+def headline(summary: Mapping[str, float], intervals: Mapping[str, Interval] | None = None) -> list[Card]:
     """One card for each mIoU."""
-    return [Card(label=key, value=f"{summary[key]:.3f}") for key in miou_keys(summary)]
+    found = intervals or {}
+    return [Card(key, f"{summary[key]:.3f}", detail=interval_words(found.get(key))) for key in miou_keys(summary)]
 
 
 def curves(
@@ -110,7 +113,7 @@ def calibration_picture(calibrated: Calibration) -> Picture:
 
 def _rows(measurement: Measurement, shown: Sequence[ShownCase]) -> list[PictureRow]:
     """Each case after the fewest and the most clicks and with a box."""
-    clicks = {record.num_clicks for record in measurement.records if record.prompt == "click"}
+    clicks = {record.num_clicks for record in of_summary(measurement.records) if record.prompt == "click"}
     prompts = [*(("click", count) for count in sorted({min(clicks), max(clicks)} if clicks else clicks)), ("box", 0)]
     return [
         picture_row(case, {"prediction": measurement}, prompt=prompt, num_clicks=num_clicks)

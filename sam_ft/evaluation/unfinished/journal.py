@@ -1,89 +1,188 @@
-"""What an evaluation has finished so far, image by image, so that one that was killed goes on where it was."""
+"""What an evaluation has finished so far, unit by unit, so that one that was killed goes on where it was."""
 
 from __future__ import annotations
 
+import fcntl
 import json
+import logging
 import os
-from collections.abc import Mapping, Sequence
+import zlib
+from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, BinaryIO, Generic, Self, TypeVar
 
-from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.checks import shortened
+from sam_ft.evaluation.unfinished.entries import from_json, to_json
 
-
-class Journal:
-    """A file with one line for each finished image, in the order in which they were finished.
-
-    The first line says what is measured: of another model, data set or protocol nothing is taken over, and the first
-    image begins the file anew. A line that a kill has cut short is as if it were not there. A file has one writer.
-
-    Args:
-        path: Of the file, `.jsonl`; the first image makes it.
-        purpose: What is measured, as JSON has it.
-
-    Attributes:
-        finished: The records of each image that was finished before, by the image's place in the data set.
-    """
-
-    def __init__(self, path: str | Path, purpose: Mapping[str, Any]) -> None:
-        self.path = Path(path)
-        self._purpose = json.dumps(purpose, sort_keys=True)
-        lines = _whole_lines(self.path)
-        self._length = sum(map(len, lines)) if lines and lines[0].decode().rstrip("\n") == self._purpose else 0
-        entries = [json.loads(line) for line in lines[1:]] if self._length else []
-        self.finished = {entry["index"]: [_record(given) for given in entry["records"]] for entry in entries}
-
-    def add(self, index: int, records: Sequence[MaskRecord]) -> None:
-        """Write down an image, so that not even the end of the machine loses it."""
-        entry = json.dumps({"index": index, "records": [asdict(record) for record in records]})
-        text = (f"{entry}\n" if self._length else f"{self._purpose}\n{entry}\n").encode()
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with self.path.open("r+b" if self.path.exists() else "xb") as file:
-            file.truncate(self._length)
-            file.seek(self._length)
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        self._length += len(text)
+_logger = logging.getLogger(__name__)
+_NOTHING = object()
+Entry = TypeVar("Entry")
 
 
 @dataclass(frozen=True)
-class Journals:
-    """The journals of all processes that share an evaluation, in one folder.
+class Journals(Generic[Entry]):
+    """The journals of all processes that share an evaluation: files in one folder, each with one writer.
+
+    The first line of a file says what is measured; nothing is taken over that was measured of another model, data set
+    or protocol. Then comes a line for each finished image or volume, in the order in which they were finished. A line
+    that a kill has cut short is as if it were not there.
 
     Attributes:
         folder: Where they are.
         purpose: What is measured, as JSON has it.
+        entry: The type of what is kept of each unit; see `to_json`.
+        count: Of all units, those that are to be finished included.
+        unit: What a unit is called.
     """
 
     folder: Path
     purpose: Mapping[str, Any] = field(repr=False)
+    entry: type[Entry]
+    count: int
+    unit: str = "image"
 
-    def finished(self) -> dict[int, list[MaskRecord]]:
-        """The records of each image that any process has finished, in the order of the images."""
-        merged: dict[int, list[MaskRecord]] = {}
-        for path in self.folder.glob("*.jsonl"):
-            merged |= Journal(path, self.purpose).finished
+    def finished(self) -> dict[int, Entry]:
+        """What is kept of each unit that any process has finished, in their order.
+
+        Raises:
+            ValueError: A line is damaged.
+        """
+        merged: dict[int, Entry] = {}
+        for path in self._paths():
+            lines = _whole_lines(path)
+            if lines and not _differing(_purpose_in(lines, path), self.purpose):
+                merged.update(self._unit(path, number, line) for number, line in enumerate(lines[1:], start=2))
         return dict(sorted(merged.items()))
 
     def num_finished(self) -> int:
-        """How many images are finished, without a look at their records."""
-        purpose = json.dumps(self.purpose, sort_keys=True).encode() + b"\n"
-        files = [_whole_lines(path) for path in self.folder.glob("*.jsonl")]
-        return sum(len(lines) - 1 for lines in files if lines[:1] == [purpose])
+        """How many units are finished, without a look at what is kept of them."""
+        return sum(self._num_finished(path) for path in self._paths())
 
-    def of_process(self, number: int) -> Journal:
-        """The one that a process writes."""
-        return Journal(self.folder / f"{number}.jsonl", self.purpose)
+    def expect_complete(self) -> dict[int, Entry]:
+        """All units.
+
+        Raises:
+            ValueError: Some are not finished, or a line is damaged.
+        """
+        finished = self.finished()
+        if missing := sorted(set(range(self.count)) - finished.keys()):
+            raise ValueError(
+                f"Expected all {self.count} {self.unit}s in {self.folder}, but {len(missing)} are missing (the first "
+                f"is number {missing[0] + 1}): run the same command again."
+            )
+        return finished
+
+    def warn_of_others(self) -> None:
+        """Say how many finished units are not taken over, and why."""
+        num_dropped, keys = 0, set[str]()
+        for path in self._paths():
+            lines = _whole_lines(path)
+            if len(lines) > 1 and (differing := _differing(_purpose_in(lines, path), self.purpose)):
+                num_dropped += len(lines) - 1
+                keys |= differing
+        if num_dropped:
+            _logger.warning(
+                "%d finished %ss in %s are dropped, since they were measured with another %s.",
+                num_dropped, self.unit, self.folder, shortened(", ".join(sorted(keys)), 200),
+            )  # fmt: skip
+
+    def writer(self, number: int) -> JournalWriter[Entry]:
+        """Of the file of one process; raises as `JournalWriter`."""
+        return JournalWriter(self.folder / f"{number}.jsonl", self.purpose)
 
     def remove(self) -> None:
-        """Take them away, once their records are written elsewhere."""
-        for path in self.folder.glob("*.jsonl"):
+        """Take them away, once what they keep is written elsewhere."""
+        for path in self._paths():
             path.unlink()
         with suppress(OSError):  # somebody else's files are there, or nothing is
             self.folder.rmdir()
+
+    def _paths(self) -> list[Path]:
+        return sorted(path for path in self.folder.glob("*.jsonl") if path.is_file())
+
+    def _num_finished(self, path: Path) -> int:
+        """In one file; read in pieces, since it is done again and again while others write."""
+        with path.open("rb") as file:
+            first = file.readline()
+            if not first.endswith(b"\n") or _differing(_purpose_in([first], path), self.purpose):
+                return 0
+            return sum(piece.count(b"\n") for piece in iter(lambda: file.read(1 << 20), b""))
+
+    def _unit(self, path: Path, number: int, line: bytes) -> tuple[int, Entry]:
+        try:
+            content = json.loads(line)
+            return int(content["index"]), from_json(self.entry, content["entry"])
+        except (ValueError, LookupError, TypeError, AttributeError, zlib.error) as err:
+            raise ValueError(
+                f"Expected a finished {self.unit} in line {number} of {path}, but it is damaged ({err!r}): remove it."
+            ) from err
+
+
+class JournalWriter(Generic[Entry]):
+    """Adds to one journal, which nobody else writes meanwhile.
+
+    The file is made with the first unit; what a kill has cut short, or was measured for another purpose, goes then.
+
+    Args:
+        path: Of the file, `.jsonl`.
+        purpose: What is measured.
+
+    Raises:
+        ValueError: Another process writes the file, or its first line is damaged.
+    """
+
+    def __init__(self, path: Path, purpose: Mapping[str, Any]) -> None:
+        self.path = path
+        self._purpose = purpose
+        self._length = 0
+        self._file: BinaryIO | None = self._opened() if path.exists() else None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+
+    def add(self, index: int, entry: Entry) -> None:
+        """Write down a unit, so that not even the end of the machine loses it.
+
+        Raises:
+            ValueError: Another process writes the file.
+        """
+        self._file = file = self._file or self._opened()
+        line = json.dumps({"index": index, "entry": to_json(entry)})
+        first = "" if self._length else f"{json.dumps(self._purpose, sort_keys=True)}\n"
+        text = f"{first}{line}\n".encode()
+        file.truncate(self._length)
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+        self._length += len(text)
+
+    def _opened(self) -> BinaryIO:
+        """The file, which this process alone may write until it closes it or ends."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lines = _whole_lines(self.path)
+            is_own = bool(lines) and not _differing(_purpose_in(lines, self.path), self._purpose)
+        except BlockingIOError as err:
+            file.close()
+            raise ValueError(
+                f"Expected no other process to write {self.path}, but one does: wait until it has ended."
+            ) from err
+        except BaseException:
+            file.close()
+            raise
+        self._length = sum(map(len, lines)) if is_own else 0
+        return file
 
 
 def _whole_lines(path: Path) -> list[bytes]:
@@ -94,10 +193,24 @@ def _whole_lines(path: Path) -> list[bytes]:
         return [line for line in file if line.endswith(b"\n")]
 
 
-def _record(given: Mapping[str, Any]) -> MaskRecord:
-    """What `asdict` and JSON have made of a record, whose tuples are lists there."""
-    return MaskRecord(**{name: _tuples(value) for name, value in given.items()})
+def _purpose_in(lines: list[bytes], path: Path) -> Mapping[str, Any]:
+    """What the first line says."""
+    try:
+        return dict(json.loads(lines[0]))
+    except (ValueError, TypeError) as err:
+        raise ValueError(
+            f"Expected line 1 of {path} to say what is measured, but it is damaged ({err!r}): remove the file."
+        ) from err
 
 
-def _tuples(value: Any) -> Any:
-    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+def _differing(one: Mapping[str, Any], other: Mapping[str, Any]) -> set[str]:
+    """The settings in which two purposes differ, by name, such as `data.root`."""
+    flat, others = (_flat(json.loads(json.dumps(each))) for each in (one, other))
+    return {key for key in flat.keys() | others.keys() if flat.get(key, _NOTHING) != others.get(key, _NOTHING)}
+
+
+def _flat(settings: Mapping[str, Any], *, before: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, before=f"{before}{name}.") if isinstance(value, dict) else {f"{before}{name}": value}
+    return found

@@ -1,4 +1,4 @@
-"""A measurement that is written down image by image: several processes share it, and one that was killed goes on."""
+"""An interactive measurement that several processes share, and that goes on after a kill."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
 from sam_ft.data.splits import SampleDataset
-from sam_ft.evaluation.asking.asked_objects import Answer
 from sam_ft.evaluation.asking.interactive import evaluate_interactively
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import User
 from sam_ft.evaluation.measuring import Measurement, measure_interactively
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.showing.cases import ShownCase
+from sam_ft.evaluation.showing.kept_answers import KeptAnswers
 from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.evaluation.unfinished.shares import OpenShare, Shard, open_share
 from sam_ft.types import Batch, PromptableModel
 
 Answers = dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]]
@@ -25,50 +26,15 @@ Answers = dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]]
 
 
 @dataclass(frozen=True)
-class Shard:
-    """The share of one of several processes.
-
-    Attributes:
-        number: Which process, from 1.
-        count: How many there are.
-
-    Raises:
-        ValueError: There is no such process.
-    """
-
-    number: int = 1
-    count: int = 1
-
-    def __post_init__(self) -> None:
-        if not 1 <= self.number <= self.count:
-            raise ValueError(f"Expected `shard` to be such as 1/4 or 4/4, but got {self.number}/{self.count}.")
-
-    @classmethod
-    def parsed(cls, text: str) -> Shard:
-        """From a text such as 2/4.
-
-        Raises:
-            ValueError: It is none.
-        """
-        number, _, count = text.partition("/")
-        if not (number.isdecimal() and count.isdecimal()):
-            raise ValueError(f"Expected `shard` to be such as 1/4, but got {text!r}.")
-        return cls(int(number), int(count))
-
-
-@dataclass(frozen=True)
 class JournaledMeasurement:
     """What is to be measured of which model, and how.
-
-    Images are asked for in batches that depend neither on the number of processes nor on what was finished before, so
-    that these change no figure.
 
     Attributes:
         model: Any promptable model.
         samples: The data set.
         questions: What each object is asked for with.
         user: Who clicks.
-        journals: What is finished.
+        journals: What is finished: the records of each image.
         batch_size: Images encoded at once.
         num_workers: Processes that read and prepare.
     """
@@ -77,7 +43,7 @@ class JournaledMeasurement:
     samples: SampleDataset
     questions: Questions
     user: User
-    journals: Journals
+    journals: Journals[list[MaskRecord]]
     batch_size: int = 4
     num_workers: int = 0
 
@@ -94,28 +60,15 @@ class JournaledMeasurement:
         Returns:
             As `Measurement.answers`, of the shown objects that were asked for now.
         """
-        finished = self.journals.finished()
-        batches = [
-            range(first, min(first + self.batch_size, len(self.samples)))
-            for first in range(0, len(self.samples), self.batch_size)
-        ]
-        share = batches[shard.number - 1 :: shard.count]  # whatever others have finished meanwhile
-        mine = [batch for batch in share if any(index not in finished for index in batch)]
-        report = on_images or (lambda count: None)
-        report(sum(map(len, share)) - sum(map(len, mine)))
-        wanted = {(case.sample.name, case.object_index) for case in shown}
-        answers: Answers = {}
-
-        def keep(record: MaskRecord, answer: Answer) -> None:
-            if (record.image, record.object_index) in wanted:
-                answers[record.image, record.object_index, record.prompt, record.num_clicks] = (record, answer() > 0)
-
-        self._ask(mine, writing=shard.number, report=report, keep=keep)
-        return answers
+        kept, report = KeptAnswers(shown), on_images or (lambda count: None)
+        with open_share(self.journals, shard, batch_size=self.batch_size) as share:
+            report(len(share.done))
+            self._ask(share, report=report, keep=kept)
+        return kept.answers
 
     def result(self, answers: Answers, *, shown: Sequence[ShownCase]) -> Measurement:
         """Everything that was written down; shown objects without an answer are asked for again."""
-        finished = self.journals.finished()
+        finished = self.journals.expect_complete()
         answered = {key[:2] for key in answers}
         missing = [case for case in shown if (case.sample.name, case.object_index) not in answered]
         again = measure_interactively(
@@ -132,18 +85,8 @@ class JournaledMeasurement:
             places={records[0].image: index for index, records in finished.items() if records},
         )
 
-    def _ask(
-        self,
-        batches: Sequence[range],
-        *,
-        writing: int,
-        report: Callable[[int], object],
-        keep: Callable[[MaskRecord, Answer], None],
-    ) -> None:
-        journal = self.journals.of_process(writing)
-        indices = [index for batch in batches for index in batch]
+    def _ask(self, share: OpenShare[list[MaskRecord]], *, report: Callable[[int], object], keep: KeptAnswers) -> None:
         names: list[str] = []
-        places = iter(batches)
 
         def named(loaded: Iterable[Batch]) -> Iterator[Batch]:
             for batch in loaded:
@@ -151,12 +94,12 @@ class JournaledMeasurement:
                 yield batch
 
         def write(records: list[MaskRecord]) -> None:
-            for index, name in zip(next(places), names, strict=True):
-                journal.add(index, [record for record in records if record.image == name])
+            for name in names:
+                share.add([record for record in records if record.image == name])
             report(len(names))
 
         loaded = whole_batches(
-            torch.utils.data.Subset(self.samples, indices),  # type: ignore[arg-type]
+            torch.utils.data.Subset(self.samples, share.indices),  # type: ignore[arg-type]
             image_size=self.model.image_size,
             batch_size=self.batch_size,
             num_workers=self.num_workers,

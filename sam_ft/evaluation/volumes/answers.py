@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from sam_ft.data.collation import whole_batches
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import expect_nifti_name, write_label_volume
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.asking.asked_objects import Answer
 from sam_ft.evaluation.asking.interactive import evaluate_clicks
 from sam_ft.evaluation.pixels.semantic import PixelClassifier, measure_classes

@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sam_ft.data.nifti.grid import SliceGrid
-from sam_ft.data.nifti.slices import VolumeSlices
+from sam_ft.data.volumes.grid import SliceGrid
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.volumes.answers import VolumeAnswer, number_of
 from sam_ft.evaluation.volumes.scores import VolumeScore, score_class, slice_dices
 
@@ -57,6 +57,7 @@ def measure_volume(slices: VolumeSlices, answer: VolumeAnswer, *, tolerance_mm: 
     """
     volume = slices.volumes[number_of(slices)]
     truth = truth_of(slices)
+    holds_object = torch.tensor([bool(truth.masks.get(index)) for index in range(volume.grid.num_slices)])
     scores, candidates = [], []
     for name in slices.class_values:
         predicted = _stacked(_predicted(slices, answer, truth, class_name=name), volume.grid)
@@ -69,6 +70,7 @@ def measure_volume(slices: VolumeSlices, answer: VolumeAnswer, *, tolerance_mm: 
                 tolerance_mm=tolerance_mm,
                 volume=volume.name,
                 class_name=name,
+                holds_object=holds_object,
             )
         )
         candidates += [(dice, index, name) for index, dice in enumerate(slice_dices(predicted, true)) if dice >= 0]
@@ -102,8 +104,8 @@ def truth_of(slices: VolumeSlices) -> VolumeTruth:
         own = masks.setdefault(entry.index, {})
         for mask, name in zip(sample.masks.numpy(), sample.class_names, strict=True):
             own[name] = own[name] | mask if name in own else mask
-        if sample.ignored is not None:
-            ignored[entry.index] = sample.ignored.numpy()
+        if (unknown := sample.unknown) is not None:
+            ignored[entry.index] = unknown.numpy()
     return VolumeTruth(masks=masks, ignored=ignored)
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from sam_ft.evaluation.volumes.measuring import MeasuredVolume, ShownSlice
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement, VolumeScore
@@ -38,13 +37,13 @@ def volume_page(
     summary = measurement.summary
     asked = _WITHOUT if measurement.prompt == "none" else _PROMPTED.format(prompt=measurement.prompt)
     names = _names(measurement.tolerance_mm)
-    cards = [Card(names[key], _number(summary.get(key), key), "mean over classes") for key in _KEYS]
+    cards = [Card(names[key], _number(summary.get(key), key), _over_classes(measurement, key)) for key in _KEYS]
     return Page(
         title=title,
         subtitle=f"{summary['num_volumes']:,.0f} volumes, {summary['num_slices']:,.0f} slices",
         cards=cards,
         sections=[
-            Section("Results", [class_table(measurement), volume_table(measurement)], lead=f"{asked} {RULE}"),
+            Section("Results", volume_tables(measurement), lead=f"{asked} {RULE}"),
             Section(
                 "Pictures",
                 [Gallery([_row(volume) for volume in _spread(volumes, pictures)])],
@@ -56,20 +55,31 @@ def volume_page(
     )
 
 
+def volume_tables(measurement: VolumeMeasurement) -> list[Table]:
+    """One of classes, one of volumes."""
+    return [class_table(measurement), volume_table(measurement)]
+
+
 def class_table(measurement: VolumeMeasurement) -> Table:
-    """One row per class: means over its volumes, with their intervals where there are enough."""
+    """One row per class: means over its volumes, with their intervals where there are enough; of several their mean."""
     names = _names(measurement.tolerance_mm)
     rows = [
         [
             name,
             f"{each['num_volumes']}",
-            *(_with_interval(each, key) for key in _KEYS),
+            *(_with_interval(each[key], key, each["intervals"].get(key)) for key in _KEYS),
             _change(each["difference_ml"]),
             _percent(each["absolute_relative_difference"]),
             f"{each['num_absent']}, {each['num_missed']}, {each['num_invented']}",
         ]
         for name, each in measurement.by_class.items()
     ]
+    if len(rows) > 1:
+        ends = {key: interval.ends for key, interval in measurement.intervals.items()}
+        summary = measurement.summary
+        mean = (_with_interval(summary.get(key), key, ends.get(key)) for key in _KEYS)
+        change = _change(summary.get("difference_ml")), _percent(summary.get("absolute_relative_difference"))
+        rows.append(["mean", f"{summary['num_volumes']:,.0f}", *mean, *change, ""])
     columns = ["class", "volumes", *names.values(), "volume, ml", "volume, %", "absent, missed, invented"]
     caption = (
         "Means over volumes; in brackets 95 % bootstrap intervals over volumes. DSC: Dice over voxels. NSD: share of "
@@ -128,10 +138,16 @@ def _dice_of(scores: Sequence[VolumeScore]) -> float:
     return sum(known) / len(known) if known else 0.0
 
 
-def _with_interval(summary: Mapping[str, Any], key: str) -> str:
-    text = _number(summary[key], key)
-    interval = (summary["intervals"] or {}).get(key)
-    return text if interval is None else f"{text} [{', '.join(_number(end, key) for end in interval)}]"
+def _over_classes(measurement: VolumeMeasurement, key: str) -> str:
+    """Below a headline number, which is a mean over classes: its interval, if there is one."""
+    interval = measurement.intervals.get(key)
+    ends = f", 95 %: {_number(interval.low, key)} to {_number(interval.high, key)}" if interval else ""
+    return f"mean over classes{ends}"
+
+
+def _with_interval(value: float | None, key: str, ends: Sequence[float] | None) -> str:
+    text = _number(value, key)
+    return text if not ends else f"{text} [{', '.join(_number(end, key) for end in ends)}]"
 
 
 def _number(value: float | None, key: str) -> str:

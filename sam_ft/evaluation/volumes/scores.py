@@ -14,6 +14,7 @@ import csv
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -21,13 +22,19 @@ import torch
 from torch import Tensor
 
 from sam_ft.files import atomic_write, write_json
-from sam_ft.metrics.bootstrap import clustered_interval
+from sam_ft.metrics.bootstrap import (
+    LEAST_CLUSTERS,
+    Interval,
+    ends_of,
+    interval_or_none,
+    percentile_interval,
+    resampled_sums,
+)
 from sam_ft.metrics.surface import hausdorff_distance, surface_dice, volume_dice, volume_ml
 
-LEAST_VOLUMES = 10
-"""With fewer, a bootstrap interval says little: it is too narrow, since the few volumes stand for all others."""
-
-MEASURES = ("dice", "nsd", "hd95_mm", "slice_dice", "difference_ml", "absolute_relative_difference")
+MEASURES = (
+    "dice", "nsd", "hd95_mm", "slice_dice", "object_slices_dice", "difference_ml", "absolute_relative_difference"
+)  # fmt: skip
 """What is averaged over volumes."""
 
 
@@ -45,6 +52,8 @@ class VolumeScore:
         hd95_mm: the 95th percentile of the Hausdorff distance.
         slice_dice: mean Dice over the slices that hold the class in the truth or in the prediction.
         num_slices: how many these are.
+        object_slices_dice: over the voxels of the slices that hold an object of any class, as a prompted model is
+            measured anyway; the same as `dice` for such a model.
     """
 
     volume: str
@@ -56,6 +65,7 @@ class VolumeScore:
     hd95_mm: float | None
     slice_dice: float | None
     num_slices: int
+    object_slices_dice: float | None
 
     @property
     def difference_ml(self) -> float | None:
@@ -81,18 +91,21 @@ def score_class(
     tolerance_mm: float,
     volume: str,
     class_name: str,
+    holds_object: Tensor | None = None,
 ) -> VolumeScore:
     """Compare one class of one volume with the truth.
 
     Args:
         predicted: (slices, rows, columns) bool.
         truth: bool, of the same shape.
+        holds_object: (slices,) bool, those that hold an object of any class; None: those of `truth`.
         spacing_mm: of the three axes.
         tolerance_mm: of the surface Dice.
         volume: its name.
         class_name: of the class.
     """
     by_slice = [score for score in slice_dices(predicted, truth) if not math.isnan(score)]
+    held = truth.flatten(start_dim=1).any(dim=1) if holds_object is None else holds_object  # (slices,)
     return VolumeScore(
         volume=volume,
         class_name=class_name,
@@ -103,6 +116,7 @@ def score_class(
         hd95_mm=_known(hausdorff_distance(predicted, truth, spacing_mm=spacing_mm)),
         slice_dice=sum(by_slice) / len(by_slice) if by_slice else None,
         num_slices=len(by_slice),
+        object_slices_dice=_known(volume_dice(predicted[held], truth[held])),
     )
 
 
@@ -115,15 +129,15 @@ def summarise_class(scores: Sequence[VolumeScore]) -> dict[str, Any]:
     """The means over the volumes of one class, and how many volumes count.
 
     Each of `MEASURES` is a mean over the volumes in which it is defined, or None; `intervals` has the bootstrap
-    interval of each, over volumes, and is None with fewer than `LEAST_VOLUMES`. `num_volumes` are those that count,
-    `num_absent` those without the class on either side, `num_missed` and `num_invented` those with it on one.
+    interval of each, over volumes, as far as it is defined in `LEAST_CLUSTERS` of them. `num_volumes` are those that
+    count, `num_absent` those without the class on either side, `num_missed` and `num_invented` those with it on one.
     """
     counted = [score for score in scores if score.dice is not None]
     values = {name: _known_values(counted, name) for name in MEASURES}
-    enough = len(counted) >= LEAST_VOLUMES
+    intervals = {name: _interval(found) for name, found in values.items()}
     return {
         **{name: sum(value for _, value in found) / len(found) if found else None for name, found in values.items()},
-        "intervals": {name: _interval(found) for name, found in values.items() if found} if enough else None,
+        "intervals": ends_of({name: interval for name, interval in intervals.items() if interval}),
         "num_volumes": len(counted),
         "num_absent": len(scores) - len(counted),
         "num_missed": sum(not each.predicted_ml for each in counted),
@@ -140,20 +154,24 @@ class VolumeMeasurement:
         tolerance_mm: of the surface Dice.
         prompt: what the model was given: `none`, `box` or such as `3 clicks`.
         num_slices: that were measured, of all volumes.
+        num_slices_left_out: that hold no object, so that a prompted model was not asked for them.
+        volumes_left_out: the names of the volumes of which no slice was measured.
     """
 
     scores: Sequence[VolumeScore]
     tolerance_mm: float
     prompt: str
     num_slices: int
+    num_slices_left_out: int = 0
+    volumes_left_out: Sequence[str] = ()
 
-    @property
+    @cached_property
     def by_class(self) -> dict[str, dict[str, Any]]:
         """Of each class what `summarise_class` says."""
         names = dict.fromkeys(score.class_name for score in self.scores)
         return {name: summarise_class([each for each in self.scores if each.class_name == name]) for name in names}
 
-    @property
+    @cached_property
     def summary(self) -> dict[str, float]:
         """The means over the classes that count in a volume, and the numbers of volumes and slices.
 
@@ -172,21 +190,42 @@ class VolumeMeasurement:
             "num_classes": len(counted),
         }
 
+    @cached_property
+    def intervals(self) -> dict[str, Interval]:
+        """95 % bootstrap intervals of the means over classes: volumes are drawn, each with all its classes.
+
+        A class that a resample does not hold has no part in its mean. Empty for a few volumes.
+        """
+        counted = [score for score in self.scores if score.dice is not None]
+        summary = self.summary
+        names = [name for name in MEASURES if name in summary]
+        values = _by_volume(counted, names)  # (V, measures, classes)
+        if len(values) < LEAST_CLUSTERS:
+            return {}
+        known = torch.stack([values.nan_to_num(), ~values.isnan()], dim=-1)  # (V, measures, classes, 2)
+        sums, counts = resampled_sums(known.flatten(1)).view(-1, *known.shape[1:]).unbind(dim=-1)
+        means = (sums / counts).nanmean(dim=2)  # (R, measures)
+        return {
+            name: percentile_interval(drawn, summary[name]) for name, drawn in zip(names, means.unbind(1), strict=True)
+        }
+
     @property
     def without_intervals(self) -> str:
         """Why there are no intervals for some classes; empty where there are."""
-        most = max(each["num_volumes"] for each in self.by_class.values())
-        if all(each["intervals"] for each in self.by_class.values()):
+        fewest = min(each["num_volumes"] for each in self.by_class.values())
+        if fewest >= LEAST_CLUSTERS:
             return ""
-        return f"No intervals for classes in fewer than {LEAST_VOLUMES} volumes (here {most} at most)."
+        return f"No intervals for classes in fewer than {LEAST_CLUSTERS} volumes (the rarest is in {fewest})."
 
     def write(self, output: str | Path) -> None:
         """Write `summary.json`, and `volumes.csv` with one row per volume and class."""
         summary = {
             **self.summary,
+            "intervals": ends_of(self.intervals),
             "prompt": self.prompt,
             "tolerance_mm": self.tolerance_mm,
             "without_intervals": self.without_intervals,
+            "left_out": {"num_slices": self.num_slices_left_out, "volumes": list(self.volumes_left_out)},
             "classes": self.by_class,
         }
         write_json(Path(output) / "summary.json", summary)
@@ -200,14 +239,28 @@ class VolumeMeasurement:
             writer.writerows(rows)
 
 
+def _by_volume(scores: Sequence[VolumeScore], names: Sequence[str]) -> Tensor:
+    """Some measures as (volumes, measures, classes) float64; NaN where there is none."""
+    volumes, classes = (
+        {name: place for place, name in enumerate(dict.fromkeys(each))}
+        for each in ((score.volume for score in scores), (score.class_name for score in scores))
+    )
+    values = torch.full((len(volumes), len(names), len(classes)), math.nan, dtype=torch.float64)
+    for score in scores:
+        own = [math.nan if (value := getattr(score, name)) is None else value for name in names]
+        values[volumes[score.volume], :, classes[score.class_name]] = torch.tensor(own, dtype=torch.float64)
+    return values
+
+
 def _known_values(scores: Sequence[VolumeScore], name: str) -> list[tuple[str, float]]:
     """Volume and value, where there is one."""
     return [(each.volume, value) for each in scores if (value := getattr(each, name)) is not None]
 
 
-def _interval(found: Sequence[tuple[str, float]]) -> list[float]:
-    interval = clustered_interval(torch.tensor([value for _, value in found]), [volume for volume, _ in found])
-    return [interval.low, interval.high]
+def _interval(found: Sequence[tuple[str, float]]) -> Interval | None:
+    return interval_or_none(
+        torch.tensor([value for _, value in found], dtype=torch.float64), [volume for volume, _ in found]
+    )
 
 
 def _known(value: float) -> float | None:

@@ -9,8 +9,8 @@ import pydicom
 import pytest
 
 from sam_ft.data.dicom.parts import dicom_slices, dicom_splits
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.splits import GroupSplit
+from sam_ft.data.volumes.objects import ObjectRule
 
 VOXELS = np.random.default_rng(0).integers(0, 2000, (12, 14, 5)).astype(np.int16)
 EVERY = ObjectRule(min_area_px=1)

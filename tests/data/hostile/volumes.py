@@ -12,8 +12,8 @@ from typing import Any
 import nibabel
 import numpy as np
 
-from sam_ft.data.nifti.slice_cache import SliceCache
 from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.volumes.slice_cache import SliceCache
 from tests.data.hostile.case import SEED, Case, broken, make_pipe
 
 SHAPE = (8, 9, 10)

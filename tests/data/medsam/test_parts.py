@@ -11,11 +11,11 @@ import torch
 from sam_ft.data.labelled_images import LabelledImages
 from sam_ft.data.medsam import volumes
 from sam_ft.data.medsam.parts import medsam_splits
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nifti.writing import write_label_volume
 from sam_ft.data.splits import GroupSplit, SlabSplit
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slice_cache import SliceCache
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.transforms import percentile_range, rescale, window
 
 SPLIT = GroupSplit(val=["CT_Abd_b"], test=0)

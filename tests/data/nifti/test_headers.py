@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from sam_ft.data.nifti.headers import distance_of_affines, warn_of_two_affines
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.reading import grid_of, load_medical_image, open_volume
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.nifti.writing import write_label_volume
+from sam_ft.data.volumes.objects import ObjectRule
 
 HUGE = 32767
 

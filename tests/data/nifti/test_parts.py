@@ -8,10 +8,11 @@ import pytest
 
 from sam_ft.data.classes import class_names_of
 from sam_ft.data.folds import FoldSplit
-from sam_ft.data.nifti.objects import KINDS, ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
-from sam_ft.data.nifti.slices import NiftiSlices, VolumeSlices
+from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.splits import DataSplits, GroupSplit, SlabSplit
+from sam_ft.data.volumes.objects import KINDS, ObjectRule
+from sam_ft.data.volumes.slices import VolumeSlices
 
 
 def cube(first: int = 2, last: int = 5) -> np.ndarray:

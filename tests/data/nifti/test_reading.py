@@ -7,8 +7,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.grid import SliceGrid
 from sam_ft.data.nifti.reading import grid_of, load_medical_image, open_volume, read_labels
+from sam_ft.data.volumes.grid import SliceGrid
 
 
 def grid_at(path: Path) -> SliceGrid:

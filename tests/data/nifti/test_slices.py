@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
-from sam_ft.data.nifti.slice_cache import SliceCache
-from sam_ft.data.nifti.slices import NiftiSlices, slice_range
+from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.nifti.writing import write_label_volume
 from sam_ft.data.splits import GroupSplit, SlabSplit
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slice_cache import SliceCache
+from sam_ft.data.volumes.slices import slice_range
 
 
 def cube(shape: tuple[int, int, int] = (12, 10, 8), *, first: int = 2, last: int = 5) -> np.ndarray:
@@ -239,16 +240,16 @@ def test_a_volume_on_the_disk_is_decoded_once_for_all_data_sets(nifti: Any, monk
 
 def count_reads(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The cases whose images are decoded from now on."""
-    from sam_ft.data.nifti import stored
+    from sam_ft.data.nifti import volume
 
     reads: list[str] = []
-    original = stored.read_stored
+    original = volume.read_stored
 
     def counted(image: Any, *, path: Path, **options: Any) -> np.ndarray:
         reads.append(path.parent.name)
         return original(image, path=path, **options)
 
-    monkeypatch.setattr(stored, "read_stored", counted)
+    monkeypatch.setattr(volume, "read_stored", counted)
     return reads
 
 

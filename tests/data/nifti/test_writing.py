@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sam_ft.data.nifti.grid import PLANES, SliceGrid
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.slices import NiftiSlices
 from sam_ft.data.nifti.writing import save_volume, write_label_volume
+from sam_ft.data.volumes.grid import PLANES, SliceGrid
+from sam_ft.data.volumes.objects import ObjectRule
 
 
 @pytest.fixture

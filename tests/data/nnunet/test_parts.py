@@ -12,11 +12,11 @@ from PIL import Image
 
 from sam_ft.data.class_maps import IGNORED, class_map
 from sam_ft.data.labelled_images import LabelledImages
-from sam_ft.data.nifti.objects import ObjectRule
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.nnunet.folds import NnunetFold
 from sam_ft.data.nnunet.parts import nnunet_splits
 from sam_ft.data.splits import GroupSplit, SlabSplit
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slices import VolumeSlices
 
 CHANNELS = {"0": "T2", "1": "ADC"}
 REGIONS = {"background": 0, "prostate": [1, 2], "TZ": 2, "ignore": 3}

@@ -17,7 +17,7 @@ from PIL import Image
 from sam_ft.data.preparing.material import Material
 from sam_ft.data.preparing.preparation import Order, prepare
 from sam_ft.data.preparing.recipe import Recipe, RemoteFile
-from sam_ft.data.preparing.target import LabelledImage, LabelledVolume, Target, write_png
+from sam_ft.data.preparing.target import LabelledImage, Target, VolumeFiles, write_png
 
 
 def convert(material: Material, target: Target) -> None:
@@ -243,4 +243,4 @@ def test_two_of_one_name_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="got a several times"):
         Target(tmp_path / "out").write_images("val", [item, item])
     with pytest.raises(ValueError, match="got v several times"):
-        Target(tmp_path / "out").write_volumes("val", [LabelledVolume("v", tmp_path, tmp_path)] * 2)
+        Target(tmp_path / "out").write_volumes("val", [VolumeFiles("v", tmp_path, tmp_path)] * 2)

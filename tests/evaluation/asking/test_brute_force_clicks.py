@@ -1,4 +1,8 @@
-"""The click simulator against an independent one that measures every distance in a loop over all pixels."""
+"""The click simulator against an independent one that measures every distance in a loop over all pixels.
+
+The shapes are small. Regions of more than 256 x 256 pixels are first looked at roughly, which
+tests/masks/test_distance.py compares with exact distances; the code for GPUs is run here on the CPU.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +11,7 @@ import pytest
 import torch
 
 from sam_ft.evaluation.asking.clicks import next_click
+from sam_ft.masks.distance import deepest, squared_distances
 from sam_ft.types import ABSENT, BACKGROUND, FOREGROUND
 
 HEIGHT, WIDTH = 14, 17
@@ -26,6 +31,13 @@ def deepest_pixel(region: np.ndarray) -> tuple[int, int, int]:
                 if depth > found[2]:
                     found = (x, y, depth)
     return found
+
+
+def deepest_by_tensor_code(region: np.ndarray) -> tuple[int, int, int]:
+    """What `deepest_pixel` finds, as it is found where masks lie on a GPU."""
+    point, distance = deepest(squared_distances(torch.from_numpy(region)))
+    x, y = point.int().tolist()
+    return x, y, round(distance.item() ** 2)
 
 
 def brute_force_click(mask: np.ndarray, target: np.ndarray) -> tuple[int, int, int]:
@@ -67,6 +79,8 @@ def test_clicks_are_those_of_a_brute_force_simulator_round_after_round(seed: int
         points, labels = next_click(torch.from_numpy(mask), torch.from_numpy(target))
         expected = brute_force_click(mask, target)
         assert (*points.int().tolist(), labels.item()) == expected
+        for region in (target & ~mask, mask & ~target):
+            assert deepest_by_tensor_code(region) == deepest_pixel(region)
         mask = random_shape(rng) if turn == 0 else repaired(mask, target, expected)
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from sam_ft.evaluation.asking.interactive import evaluate_clicks
+from sam_ft.evaluation.asking.interactive import evaluate_clicks, evaluate_interactively
+from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.records.summaries import summarise
 from sam_ft.transforms import Frame
@@ -320,3 +321,31 @@ def test_the_class_is_that_of_the_most_confident_mask() -> None:
     # Once no error is left, the old answer stays, its class too.
     assert {record.predicted_class for record in records if record.prompt == "click"} == {"cord"}
     assert {record.predicted_class for record in evaluate_clicks(Oracle(), [batch], clicks=(1,))} == {None}
+
+
+def four_columns_too_wide(mask: Tensor, _: int) -> Tensor:
+    return mask | mask.roll(4, dims=1)
+
+
+@pytest.mark.parametrize("num_columns, iou", [(0, 12 / 16), (2, 12 / 14), (4, 1.0)])
+def test_where_nobody_knows_what_there_is_an_answer_is_not_wrong(num_columns: int, iou: float) -> None:
+    """Neither for IoU and the best of three masks nor for boundaries, and nobody clicks there."""
+    ignored = torch.zeros(SIZE, SIZE, dtype=torch.bool)
+    ignored[:, 24 : 24 + num_columns] = True
+    ignored[12:16, 12:16] = True  # of the object, which is known all the same
+    batch = batch_of(replace(ONE, ignored=ignored))
+    questions = Questions(clicks=(1, 2), box=False, boundary=True)
+    first, second = evaluate_interactively(Oracle(four_columns_too_wide), [batch], questions)
+    assert first.iou == pytest.approx(iou) and first.area_px == 144
+    assert first.boundary_iou is not None and (first.boundary_iou == 1) == (iou == 1)
+    assert first.oracle_iou is not None and first.oracle_iou >= first.iou
+    clicks = second.points[1:]
+    assert all(24 + num_columns <= x < 28 for x, _ in clicks) and len(clicks) == (iou < 1)
+    assert second.labels[1:] == (BACKGROUND,) * (iou < 1)
+
+
+def test_a_pixel_of_another_object_is_known_even_if_it_is_ignored() -> None:
+    neighbours = sample("two", (12, 4), (12, 12))
+    batch = batch_of(replace(neighbours, ignored=neighbours.masks[1]))
+    first, _ = evaluate_clicks(Oracle(four_columns_too_wide), [batch], clicks=(1,), with_box=False)
+    assert first.iou == pytest.approx(8 / 12)

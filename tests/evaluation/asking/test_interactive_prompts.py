@@ -14,7 +14,9 @@ from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.asking.interactive import evaluate_interactively
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import RecordedUser, SimulatedUser
-from sam_ft.evaluation.records.mask_record import MaskRecord
+from sam_ft.evaluation.records.mask_record import MaskRecord, of_summary, prompt_order
+from sam_ft.evaluation.records.number_of_clicks import clicks_needed, clicks_to
+from sam_ft.evaluation.records.parts import whole_summary
 from sam_ft.metrics.boundary import boundary_iou
 from sam_ft.models.sam.variants import build_model
 from sam_ft.types import FOREGROUND, Batch, ImageEmbedding, MaskPrediction, Prompts, Sample
@@ -241,3 +243,25 @@ def test_records_of_something_else_are_refused(change: dict[str, object], questi
     user = RecordedUser([replace(each, **change) for each in records], source="x.csv")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match=expected):
         evaluate_interactively(Script(lambda prompts: [0.5] * 3), [batch_of()], questions, user=user)
+
+
+def test_every_round_is_recorded_and_figures_are_of_the_wanted_ones_alone() -> None:
+    """The answers are those of an evaluation that asks for these rounds; NoC follows from them at any IoU."""
+    shares = [0.3, 0.5, 0.85, 0.9, 0.8, 0.95]
+    model = Script(lambda prompts: [shares[num_clicks(prompts)]] * 3)
+    asked = Questions(clicks=(1, 5), box_clicks=(2,), oracle=False, boundary=True)
+    shown: list[MaskRecord] = []
+    few = evaluate_interactively(model, [batch_of()], asked)
+    every = evaluate_interactively(
+        model, [batch_of()], replace(asked, every_round=True), on_prediction=lambda record, _: shown.append(record)
+    )
+    assert of_summary(every) == few and sorted(map(prompt_order, shown)) == sorted(map(prompt_order, few))
+    assert whole_summary(every) == whole_summary(few)
+    between = [(each.prompt, each.num_clicks) for each in every if not each.in_summary]
+    assert between == [("box", 1), ("click", 2), ("click", 3), ("click", 4)]
+    counted = {iou: clicks_to(every, iou).values for iou in (0.4, 0.5, 0.8, 0.85, 0.9, 0.95, 0.97)}
+    assert counted == {0.4: [1], 0.5: [1], 0.8: [2], 0.85: [2], 0.9: [3], 0.95: [5], 0.97: [5]}
+    for iou, key in ((0.85, "noc@85"), (0.9, "noc@90")):
+        assert clicks_to(every, iou) == clicks_needed(few)[key]
+    with pytest.raises(ValueError, match="every round of clicks .* but got those of 1, 5 clicks for object 0 of a"):
+        clicks_to(few, 0.5)

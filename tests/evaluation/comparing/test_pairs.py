@@ -66,6 +66,12 @@ def test_differences_come_by_prompt_size_and_class() -> None:
     assert [row.count for row in found.by_size] == [12] * 4
 
 
+def test_rounds_without_figures_are_not_compared() -> None:
+    between = [replace(each, in_summary=False) for each in evaluation(prompts=(("click", 2),))]
+    paired = pair([*OLD, *between], [*NEW, *between], names=NAMES)
+    assert paired == pair(OLD, NEW, names=NAMES)
+
+
 def test_prompts_of_one_model_alone_are_left_out_and_named() -> None:
     more = evaluation(prompts=(("click", 1), ("click", 3), ("box", 2)))
     paired = pair(OLD, more, names=NAMES)
@@ -91,12 +97,26 @@ def test_masks_that_are_not_the_same_ones_are_refused(second: list[MaskRecord], 
 
 def test_it_is_said_whether_the_clicks_were_the_same() -> None:
     assert "exactly the same clicks" in pair(OLD, NEW, names=NAMES).about_clicks
-    moved = [replace(each, points=((0, 0),)) if each.num_clicks and each.image > "image 20" else each for each in NEW]
-    paired = pair(OLD, moved, names=NAMES)
+    old = evaluation(prompts=(("click", 2), ("box", 0)))
+    new = [
+        replace(each, points=(each.points[0], (0, 0))) if each.num_clicks and each.image > "image 20" else each
+        for each in old
+    ]
+    paired = pair(old, new, names=NAMES)
     assert paired.num_other_clicks == 3
     assert "differ in 3 of 24 answers" in paired.about_clicks and "clicks_from" in paired.about_clicks
     boxes = evaluation(prompts=(("box", 0),))
     assert pair(boxes, boxes, names=NAMES).about_clicks == "No clicks were asked with."
+
+
+def test_first_clicks_of_another_rule_are_refused_but_not_clicks_after_a_box() -> None:
+    moved = [replace(each, points=((0, 0),)) if each.num_clicks and each.image > "image 20" else each for each in NEW]
+    expected = r"differ for 3 masks: object 0 of image 21 was clicked at \(21, 1\) in old and at \(0, 0\) in new"
+    with pytest.raises(ValueError, match=expected):
+        pair(OLD, moved, names=NAMES)
+    boxes = evaluation(prompts=(("box", 1),))
+    corrected = [replace(each, points=((0, 0),)) for each in boxes]
+    assert pair(boxes, corrected, names=NAMES).num_other_clicks == 24
 
 
 def test_a_comparison_is_written_as_json_and_tables(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 from dataclasses import replace
+from functools import reduce
+from operator import add
 from pathlib import Path
 
 import numpy as np
@@ -13,16 +15,21 @@ import torch
 from torch import Tensor
 
 from sam_ft.checkpoints import load_model
+from sam_ft.data.boundaries import BoundarySamples
 from sam_ft.data.collation import Prepare, collate
 from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.everything import automatic_image
 from sam_ft.evaluation.everything.automatic import AutomaticMeasurement, measure_automatic
 from sam_ft.evaluation.everything.automatic_image import ComparedImage, GeneratorSettings, compare_image
-from sam_ft.evaluation.everything.page import automatic_page, coloured, filter_table
+from sam_ft.evaluation.everything.page import automatic_page, automatic_tables, coloured, filter_table
 from sam_ft.evaluation.protocols.automatic import AutomaticProtocol
+from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import Request
 from sam_ft.inference.proposals import Filtered, Proposals, propose, select
+from sam_ft.metrics.average_precision import average_recall
+from sam_ft.metrics.bootstrap import draws
 from sam_ft.metrics.detection import detection_accuracy, greedy_matches, mask_ious, overlapping_pairs
+from sam_ft.metrics.resampled_precision import resampled_precisions
 from sam_ft.models.sam.heads import add_semantic_head
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
@@ -272,7 +279,7 @@ def test_the_folder_has_a_summary_and_a_row_for_each_object(measurement: Automat
     measurement.write(tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
     assert {name: summary[name] for name in measurement.summary} == measurement.summary
-    assert summary["msa_interval"]["low"] <= summary["msa"] <= summary["msa_interval"]["high"]
+    assert summary["intervals"] == summary["sizes"]["all"]["intervals"] == {}  # of three images
     assert summary["settings"]["points_per_side"] == 4 and summary["filters"]["proposals"] == 3 * 48
     assert summary["sizes"]["all"]["ar@100"] == summary["ar@100"]
     with (tmp_path / "objects.csv").open(newline="") as file:
@@ -291,6 +298,49 @@ def test_the_page_has_the_numbers_the_curve_the_filters_and_the_pictures(measure
     assert "nobody marked counts as wrong" in html and f"Of {3 * 48} masks" in html
     without = render(automatic_page(measurement, title="t", samples=[], command="c"))
     assert without.count("<img") == 1 and "Pictures" not in without
+
+
+def test_intervals_of_everything_are_those_of_images_that_are_really_drawn(tmp_path: Path) -> None:
+    """Against measuring each resample anew, image by image."""
+    generator = np.random.default_rng(0)
+    images = []
+    for number in range(12):
+        squares = [(int(x), int(y), 4) for x, y in generator.integers(0, 12, (3, 2))]
+        moved = [(x + int(generator.integers(0, 2)), y, 4 + (x + number) % 2) for x, y, _ in squares[: number % 4]]
+        proposals = proposed(*moved, predicted=[0.9 + 0.01 * float(each) for each in generator.random(len(moved))])
+        images.append(replace(compared(proposals, sample_of(*squares)), image=str(number)))
+    found = measured(*images)
+    keys = ["ar@10", "ar@100", "ar@1000", "ar@1000_small", "msa", "ap", "ap50", "ap75", "pq", "sq", "rq"]
+    assert sorted(found.intervals) == sorted(keys)
+    drawn = []
+    for times in torch.cat(list(draws(12))).tolist():
+        several = [image for image, count in zip(images, times, strict=True) for _ in range(int(count))]
+        panoptic = reduce(add, (image.panoptic for image in several))
+        drawn.append(
+            {
+                "ar@10": average_recall([image.proposals["small"] for image in several], max_detections=10),
+                "msa": sum(image.accuracy for image in several) / len(several),
+                "pq": panoptic.panoptic_quality,
+                "sq": panoptic.segmentation_quality,
+                "rq": panoptic.recognition_quality,
+            }
+        )
+    for key in drawn[0]:
+        values = torch.tensor([each[key] for each in drawn], dtype=torch.float64)
+        ends = torch.quantile(values, torch.tensor([0.025, 0.975]).double()).tolist()
+        assert found.intervals[key].ends == pytest.approx(ends, abs=1e-6), key
+    precisions = resampled_precisions([image.kept for image in images], draws(12, num_resamples=1000))  # tested apart
+    ends = torch.quantile(precisions.mean(dim=1), torch.tensor([0.025, 0.975]).double()).tolist()
+    assert found.intervals["ap"].ends == pytest.approx(ends)
+    assert all(found.intervals[key].low < found.summary[key] < found.intervals[key].high for key in ("ap50", "ap75"))
+    found.write(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["sizes"]["small"]["intervals"]["ar@10"] == list(found.intervals["ar@10"].ends)
+    assert summary["sizes"]["large"]["intervals"] == {} and summary["intervals"].keys() == set(keys)
+    results, recalls = automatic_tables(found)
+    ap = found.intervals["ap"]
+    assert ["AP", f"{ap.mean:.3f} [{ap.low:.3f}, {ap.high:.3f}]"] in [row[:2] for row in results.rows]
+    assert recalls.rows[1][0] == "small" and "[" in recalls.rows[1][2] and recalls.rows[3][2] == ""
 
 
 def test_the_filters_are_told_one_after_the_other() -> None:
@@ -320,8 +370,12 @@ def test_a_model_that_is_not_prompted_is_refused(tmp_path: Path) -> None:
     model = build_model("vit_tiny", image_size=64)
     add_semantic_head(model, ["background", "cell"])
     request = Request(model=model, samples=SAMPLES, output=tmp_path, title="t", command="c")
-    with pytest.raises(ValueError, match="protocol=automatic, but got one of task=semantic"):
-        AutomaticProtocol()(request)
+    for protocol in (AutomaticProtocol(), InteractiveProtocol()):
+        with pytest.raises(ValueError, match=r"takes prompts for this protocol.*: protocol=semantic\."):
+            protocol(request)
+    taken_apart = replace(request, samples=BoundarySamples(SAMPLES, boundary_px=2))
+    with pytest.raises(ValueError, match="protocol=instances or protocol=semantic"):
+        AutomaticProtocol()(taken_apart)
 
 
 def test_a_threshold_is_the_given_one_then_that_of_the_file_then_segment_anythings(tmp_path: Path) -> None:

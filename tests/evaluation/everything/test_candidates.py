@@ -67,6 +67,18 @@ def test_the_right_thresholds_find_everything_and_nothing_else() -> None:
     assert right.filtered == Filtered(192, 0, pred_iou=168, stability_score=0, overlap=22, selected=2)
 
 
+def test_a_mask_where_nobody_knows_what_there_is_is_neither_right_nor_wrong() -> None:
+    """As the automatic protocol has it: more than half of it, and an object is known wherever it lies."""
+    sample = squares((0, 0), (32, 16), marked=1)
+    scores = {}
+    for width in (0, 8, 9, 12, 16):
+        unknown = torch.zeros(64, 64, dtype=torch.bool)
+        unknown[:, 32 : 32 + width] = True
+        unknown[:16, :16] = True  # where the object lies
+        scores[width] = find(only(replace(sample, ignored=unknown)), Thresholds(0.3, 0.9)).score
+    assert scores == {0: 0.5, 8: 0.5, 9: 0.5, 12: 1.0, 16: 1.0}  # a cell of 4 pixels counts if more than half does
+
+
 def test_the_default_thresholds_may_leave_nothing_and_tell_which_one_it_was() -> None:
     found = find(only(squares((0, 0), marked=1)), Thresholds())
     assert found.score == 0

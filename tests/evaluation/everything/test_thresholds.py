@@ -21,6 +21,7 @@ def image(
         iou_predictions=torch.tensor(iou),
         stability_scores=torch.tensor(stability),
         has_pixels=torch.ones(count, dtype=torch.bool),
+        excused=torch.zeros(count, dtype=torch.bool),
         suppresses=torch.zeros(count, count, dtype=torch.bool),
         pairs=tuple(pairs),
         num_objects=num_objects,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -111,12 +112,43 @@ def test_objects_are_matched_and_written(tmp_path: Path) -> None:
     assert outcome.summary["msa"] == pytest.approx((1 + at_one_half / 10) / 2)
     assert (outcome.summary["num_objects"], outcome.summary["num_found"], outcome.summary["num_images"]) == (6, 4, 2)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    low, high = summary["intervals"]["best_iou"]
-    assert low < summary["best_iou"] < high
+    assert summary["intervals"] == {}  # two images are too few
+    assert "95 %" not in (tmp_path / "index.html").read_text()
+    assert f"| mSA | {outcome.summary['msa']:.3f} | 2 images |" in (tmp_path / "summary.md").read_text()
+    assert {"summary.md", "summary.tex"} <= set(outcome.written)
     with (tmp_path / "objects.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [float(row["best_iou"]) for row in rows] == [1, 1, 1, half, half, 0]
     assert (tmp_path / "index.html").read_text().count("<img") == 2
+
+
+@pytest.mark.parametrize("rows, is_excused", [(2, False), (3, True)])
+def test_a_found_object_that_nobody_knows_is_neither_right_nor_wrong(
+    tmp_path: Path, rows: int, is_excused: bool
+) -> None:
+    """An invented square of 4 x 4 pixels, of which half or more is ignored; objects are known all the same."""
+    ignored = torch.zeros(32, 32, dtype=torch.bool)
+    ignored[26 : 26 + rows, 2:6] = True
+    ignored[4:14, 2:12] = True  # where an object lies
+    samples = BoundarySamples([replace(sample(), ignored=ignored)], boundary_px=2)  # type: ignore[arg-type]
+    answer = classes_of(samples[0])
+    answer[26:30, 2:6] = 1
+    outcome = InstancesProtocol()(request_of(Knows(answer), samples, tmp_path))
+    assert outcome.summary["num_found"] == (3 if is_excused else 4)
+    assert outcome.summary["msa"] == (1 if is_excused else 3 / 4)
+
+
+def test_ten_images_have_intervals(tmp_path: Path) -> None:
+    samples = BoundarySamples([sample(str(number)) for number in range(10)], boundary_px=2)  # type: ignore[arg-type]
+    answers = [classes_of(each) for each in samples]
+    for number, answer in enumerate(answers):
+        answer[4 : 4 + number % 4] = 0  # rows of both squares are missed
+    outcome = InstancesProtocol()(request_of(Knows(*answers), samples, tmp_path))
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    for key in ("best_iou", "msa"):
+        low, high = summary["intervals"][key]
+        assert low < summary[key] < high and outcome.intervals[key] == (low, high)
+        assert f"{summary[key]:.3f} [{low:.3f}, {high:.3f}]" in (tmp_path / "summary.md").read_text()
 
 
 def test_what_does_not_fit_is_refused(tmp_path: Path) -> None:

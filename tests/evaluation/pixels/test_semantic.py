@@ -11,8 +11,13 @@ import torch
 from torch import Tensor
 
 from sam_ft.data.collation import Prepare, collate
+from sam_ft.evaluation.pixels.intervals import image_pixels
 from sam_ft.evaluation.pixels.page import semantic_page, semantic_table
 from sam_ft.evaluation.pixels.semantic import SemanticMeasurement, measure_classes
+from sam_ft.evaluation.protocols.request import Request
+from sam_ft.evaluation.protocols.semantic import SemanticProtocol
+from sam_ft.metrics.bootstrap import draws
+from sam_ft.metrics.confusion import mean_iou
 from sam_ft.pages.html import render
 from sam_ft.types import ImageEmbedding, Sample
 
@@ -85,7 +90,8 @@ def test_the_summary_and_the_counts_are_written(tmp_path: Path) -> None:
     found = measured(sample("a"))
     found.write(tmp_path)
     summary = json.loads((tmp_path / "summary.json").read_text())
-    assert summary["miou"] == found.summary["miou"] and summary["classes"] == found.by_class
+    assert summary["miou"] == found.summary["miou"] and summary["intervals"] == {}
+    assert summary["classes"] == {name: {**own, "intervals": {}} for name, own in found.by_class.items()}
     with (tmp_path / "confusion.csv").open(newline="") as file:
         head, *counts = csv.reader(file)
     assert head == ["truth", *NAMES]
@@ -96,6 +102,61 @@ def test_the_table_names_the_most_frequent_mistake() -> None:
     table = semantic_table(measured(sample("a")))
     assert table.rows[2] == ["car", "0.000", "3.1 %", "road (100 %)"]
     assert table.rows[3] == ["rare", "", "0.0 %", ""]
+    assert table.rows[4] == ["mean", "0.646", "", ""]
+
+
+def drawn_mious(confusions: list[Tensor]) -> list[float]:
+    """The middle 95 % of mIoU over resamples, each confusion matrix added up as often as its image is drawn."""
+    mious = []
+    for counts in torch.cat(list(draws(len(confusions)))).tolist():
+        total = sum(int(count) * each for count, each in zip(counts, confusions, strict=True))
+        mious.append(mean_iou(total))  # type: ignore[arg-type]
+    return torch.quantile(torch.tensor(mious).double(), torch.tensor([0.025, 0.975]).double()).tolist()
+
+
+def test_intervals_draw_images_and_add_up_their_pixels(tmp_path: Path) -> None:
+    """A class that two images alone hold has none of its own; a resample without it is a mean over the others."""
+    generator = torch.Generator().manual_seed(0)
+    confusions = [torch.randint(1, 60, (4, 4), generator=generator) for _ in range(24)]
+    for number, confusion in enumerate(confusions):
+        if number not in (3, 20):
+            confusion[3] = 0
+    sets = ["left", "right"] * 11 + ["left"] * 2  # 13 and 11
+    images = [image_pixels(each, name) for each, name in zip(confusions, sets, strict=True)]
+    of_set = {name: [each for each, own in zip(confusions, sets, strict=True) if own == name] for name in set(sets)}
+    totals = {name: torch.stack(own).sum(dim=0) for name, own in of_set.items()}
+    found = SemanticMeasurement(NAMES, torch.stack(confusions).sum(dim=0), 24, totals, images)
+    assert found.intervals["miou"].ends == pytest.approx(drawn_mious(confusions), abs=1e-6)
+    for name in totals:
+        assert found.set_intervals[name]["miou"].ends == pytest.approx(drawn_mious(of_set[name]), abs=1e-6)
+    assert found.class_intervals.keys() == {"background", "road", "car"}
+    low, high = found.class_intervals["car"].ends
+    assert low < found.by_class["car"]["iou"] < high  # type: ignore[operator]
+    found.write(tmp_path)
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["intervals"].keys() == {"miou", "pixel_accuracy"} == summary["sets"]["left"]["intervals"].keys()
+    assert summary["classes"]["car"]["intervals"]["iou"] == [low, high]
+    rows = semantic_table(found).rows
+    assert rows[2][1] == f"{found.by_class['car']['iou']:.3f} [{low:.3f}, {high:.3f}]"
+    assert f"95 %: {found.intervals['miou'].low:.3f} to" in render(
+        semantic_page(found, title="t", samples=[], predictions={}, command="c")
+    )
+
+
+def test_every_image_is_counted_by_itself() -> None:
+    found = measured(sample("a"), sample("b", ignored=True))
+    counts = torch.stack([each.counts for each in found.images]).sum(dim=0)
+    assert torch.equal(counts, image_pixels(found.confusion).counts) and len(found.images) == 2
+
+
+def test_tables_are_written_for_papers(tmp_path: Path) -> None:
+    class Both(ByGrey):
+        class_names = ()
+
+    request = Request(Both(), [sample("a"), sample("b")], tmp_path, title="t", command="c", pictures=0)  # type: ignore[arg-type]
+    outcome = SemanticProtocol()(request)
+    assert {"summary.md", "summary.tex"} <= set(outcome.written)
+    assert "| mean | 0.646 |" in (tmp_path / "summary.md").read_text()
 
 
 def test_the_page_has_numbers_and_pictures() -> None:

@@ -17,6 +17,7 @@ CLICKED = MaskRecord(
     oracle_iou=0.7, clicks_to_85=2, clicks_to_90=3, boundary_iou=1 / 7,
 )  # fmt: skip
 BOTH = [PLAIN, CLICKED, replace(CLICKED, prompt="box", box=(0.1, 0, 3, 1e-7), clicks_to_90=None, oracle_iou=None)]
+BETWEEN = replace(CLICKED, num_clicks=2, in_summary=False)
 
 
 @pytest.fixture(params=["records.csv", "records.parquet"])
@@ -26,7 +27,9 @@ def path(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     return tmp_path / request.param
 
 
-@pytest.mark.parametrize("records", [BOTH, [PLAIN], [CLICKED]], ids=["both", "plain", "clicked"])
+@pytest.mark.parametrize(
+    "records", [BOTH, [PLAIN], [CLICKED], [*BOTH, BETWEEN]], ids=["both", "plain", "clicked", "between"]
+)
 def test_records_come_back_exactly_as_they_were(path: Path, records: list[MaskRecord]) -> None:
     write_records(path, records)
     assert read_records(path) == records
@@ -44,7 +47,9 @@ def test_whole_coordinates_are_written_short(tmp_path: Path) -> None:
 def test_columns_that_say_nothing_are_left_out(tmp_path: Path) -> None:
     write_records(tmp_path / "records.csv", [PLAIN])
     header = (tmp_path / "records.csv").read_text().splitlines()[0]
-    assert not {"set_name", "oracle_iou", "clicks_to_85", "clicks_to_90", "boundary_iou"} & set(header.split(","))
+    assert not {"set_name", "oracle_iou", "clicks_to_85", "clicks_to_90", "boundary_iou", "in_summary"} & set(
+        header.split(",")
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,12 +1,9 @@
 from __future__ import annotations
 
 import pytest
-import torch
 
-from sam_ft.evaluation.records.intervals import intervals
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.records.number_of_clicks import clicks_needed, failures
-from sam_ft.metrics.bootstrap import clustered_interval
 
 
 def record(image: str, *, rounds: int = 9, to_85: int | None = None, to_90: int | None = None) -> MaskRecord:
@@ -32,17 +29,3 @@ def test_only_the_last_round_counts() -> None:
 def test_one_click_or_none_needs_no_counting() -> None:
     assert clicks_needed([record("a", rounds=1, to_85=1)]) == failures([record("a", rounds=1)]) == {}
     assert clicks_needed([]) == failures([]) == {}
-
-
-def test_every_mean_has_the_interval_of_the_bootstrap_over_images() -> None:
-    many = [record(str(number), to_85=1 + number % 5) for number in range(12)]
-    found = intervals(many)
-    assert list(found) == ["miou@9", "miou@9_oracle", "noc@85", "noc@90"]
-    clicks = torch.tensor([1.0 + number % 5 for number in range(12)], dtype=torch.float64)
-    assert found["noc@85"] == clustered_interval(clicks, [str(number) for number in range(12)])
-    assert found["noc@85"].low < clicks.mean() < found["noc@85"].high
-    assert (found["miou@9"].low, found["miou@9"].high) == (0.5, 0.5)
-
-
-def test_a_few_images_have_no_interval() -> None:
-    assert intervals([record(str(number)) for number in range(9)]) == {}

@@ -9,7 +9,7 @@ import pytest
 
 from sam_ft.evaluation.records.file import write_records
 from sam_ft.evaluation.records.mask_record import MaskRecord, prompt_key, prompt_words
-from sam_ft.evaluation.records.summaries import mean_over, miou_keys, summarise, summarise_by_class, write_summary
+from sam_ft.evaluation.records.summaries import miou_keys, summarise, write_summary
 
 
 def record(*, image: str, index: int, name: str, iou: float, num_clicks: int = 1) -> MaskRecord:
@@ -40,13 +40,6 @@ def test_the_mean_is_over_masks_and_not_over_images() -> None:
     expected = {"miou@1": pytest.approx(2 / 3), "miou@box": 0.5, "num_masks": 3, "num_images": 2}
     assert summarise(RECORDS) == expected
     assert list(summarise(RECORDS)) == list(expected)
-
-
-def test_classes_are_summarised_apart() -> None:
-    by_class = summarise_by_class(RECORDS)
-    assert by_class["cord"] == {"miou@1": 0.5, "miou@box": 0.5, "num_masks": 2, "num_images": 1}
-    assert by_class["lesion"] == {"miou@1": 1.0, "num_masks": 1, "num_images": 1}
-    assert summarise_by_class([]) == {}
 
 
 def test_summary_and_records_come_back_from_their_files(tmp_path: Path) -> None:
@@ -108,7 +101,3 @@ def test_figures_come_by_clicks_then_boxes_then_the_mask() -> None:
     asked = [("mask", 0), ("box", 2), ("click", 10), ("box", 0), ("click", 2)]
     records = [replace(RECORDS[0], prompt=prompt, num_clicks=count) for prompt, count in asked]
     assert miou_keys(summarise(records)) == ["miou@2", "miou@10", "miou@box", "miou@box+2", "miou@mask"]
-
-
-def test_the_mean_over_classes_counts_small_ones_like_large_ones() -> None:
-    assert mean_over(summarise_by_class(RECORDS)) == {"miou@1": 0.75}  # cord 0.5 and lesion 1; one has no box

@@ -47,7 +47,7 @@ def test_the_page_holds_the_numbers_the_command_and_the_pictures(measurement: Me
     assert "sam-ft evaluate checkpoint=&#x27;a b.ckpt&#x27;" in text
     for key in ("miou@1", "miou@3", "miou@box"):
         assert f"{measurement.summary[key]:.3f}" in text
-    assert all(name in text for name in measurement.by_class)
+    assert all(name in text for name in measurement.classes.records)
     assert "http" not in text.replace("http://www.w3.org", "")  # nothing is loaded from elsewhere
 
 

@@ -11,9 +11,11 @@ from sam_ft.data.synthetic import Synthetic
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import SimulatedUser
 from sam_ft.evaluation.measuring import Measurement, measure_interactively
+from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.showing.cases import cases_to_show
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, Shard
+from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement
+from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.types import Sample
 
 Model = Callable[..., Any]
@@ -50,7 +52,7 @@ def start(box_model: Model, tmp_path: Path) -> Started:
             samples or Counted(7),
             QUESTIONS,
             user=SimulatedUser("random", seed=3),
-            journals=Journals(tmp_path / "unfinished", {"purpose": purpose}),
+            journals=Journals(tmp_path / "unfinished", {"purpose": purpose}, list[MaskRecord], count=7),
             batch_size=2,
         )
 
@@ -103,13 +105,3 @@ def test_pictures_are_of_the_same_answers_whoever_measured(start: Started) -> No
     assert len(here.answers) == 3 * 4 and here.answers.keys() == there.answers.keys()
     for key, (record, mask) in here.answers.items():
         assert record == there.answers[key][0] and torch.equal(mask, there.answers[key][1])
-
-
-@pytest.mark.parametrize("text", ["0/2", "3/2", "2", "a/b", "-1/2", "1/2/3", ""])
-def test_a_share_that_there_is_not_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="Expected `shard`"):
-        Shard.parsed(text)
-
-
-def test_a_share_is_written_as_a_fraction() -> None:
-    assert Shard.parsed("2/4") == Shard(2, 4)

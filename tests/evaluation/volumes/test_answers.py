@@ -8,8 +8,8 @@ import nibabel
 import numpy as np
 import pytest
 
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.slices import NiftiSlices
+from sam_ft.data.volumes.objects import ObjectRule
 from sam_ft.evaluation.volumes.answers import segment_with_boxes
 
 Model = Callable[..., Any]

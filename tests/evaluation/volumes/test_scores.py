@@ -16,15 +16,17 @@ import pytest
 import torch
 from torch import Tensor
 
-from sam_ft.data.nifti.objects import ObjectRule
 from sam_ft.data.nifti.parts import nifti_splits
-from sam_ft.data.nifti.slices import VolumeSlices
 from sam_ft.data.splits import GroupSplit, SlabSplit
+from sam_ft.data.volumes.objects import ObjectRule
+from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.protocols.request import Request
 from sam_ft.evaluation.protocols.volumes import VolumesProtocol
 from sam_ft.evaluation.volumes.answers import BOX, classified_volume, prompted_volume
 from sam_ft.evaluation.volumes.measuring import measure_volume
+from sam_ft.evaluation.volumes.page import class_table
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement, VolumeScore, score_class, slice_dices, summarise_class
+from sam_ft.metrics.bootstrap import draws
 from sam_ft.types import ImageEmbedding
 
 Model = Callable[..., Any]
@@ -108,6 +110,7 @@ def test_a_class_is_scored_over_voxels_and_over_slices() -> None:
     found = scored(predicted, truth)
     assert found.dice == pytest.approx(2 * 12 / (24 + 18))
     assert found.slice_dice == pytest.approx(1 / 3) and found.num_slices == 3
+    assert found.object_slices_dice == pytest.approx(2 * 12 / (24 + 12))
     assert [found.truth_ml, found.predicted_ml] == pytest.approx([24 * 1.5 / 1000, 18 * 1.5 / 1000])
     assert found.difference_ml == pytest.approx(-0.009) and found.relative_difference == pytest.approx(-0.25)
     assert found.absolute_relative_difference == pytest.approx(0.25)
@@ -143,11 +146,40 @@ def test_intervals_are_given_from_ten_volumes_on() -> None:
         predicted[0, 0, : number % 4] = False
         scores.append(replace(scored(predicted, truth), volume=str(number)))
     few = VolumeMeasurement(scores[:9], tolerance_mm=1.0, prompt="box", num_slices=18)
-    assert few.by_class["c"]["intervals"] is None and "fewer than 10 volumes (here 9" in few.without_intervals
+    assert few.by_class["c"]["intervals"] == few.intervals == {}
+    assert "fewer than 10 volumes (the rarest is in 9)" in few.without_intervals
     many = VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=20)
     low, high = many.by_class["c"]["intervals"]["dice"]
     assert low < many.summary["dice"] < high <= 1
     assert many.without_intervals == ""
+    assert many.intervals["dice"].ends == pytest.approx((low, high))  # of one class they are its own
+
+
+def test_intervals_of_means_over_classes_draw_volumes_with_all_their_classes(tmp_path: Path) -> None:
+    """Against drawing volume by volume; one class is in two volumes alone, and has no part where neither is drawn."""
+    truth = torch.ones(1, 4, 4, dtype=torch.bool)
+    scores = []
+    for number in range(11):
+        predicted = truth.clone()
+        predicted[0, 0, : number % 4] = False
+        common = replace(scored(predicted, truth), volume=str(number))
+        rare = replace(common, class_name="rare", dice=0.1 * number if number in (3, 8) else None)
+        scores += [common, rare, replace(common, class_name="other", dice=1 - 0.05 * number)]
+    measurement = VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=11)
+    means = []
+    for drawn in torch.cat(list(draws(11))).tolist():
+        of_class: dict[str, list[float]] = {}
+        for score in scores:
+            if score.dice is not None:
+                of_class.setdefault(score.class_name, []).extend([score.dice] * int(drawn[int(score.volume)]))
+        known = [sum(values) / len(values) for values in of_class.values() if values]
+        means.append(sum(known) / len(known))
+    expected = torch.quantile(torch.tensor(means).double(), torch.tensor([0.025, 0.975]).double()).tolist()
+    assert measurement.intervals["dice"].ends == pytest.approx(expected, abs=1e-6)
+    measurement.write(tmp_path)
+    assert json.loads((tmp_path / "summary.json").read_text())["intervals"]["dice"] == pytest.approx(expected, abs=1e-6)
+    mean = class_table(measurement).rows[-1]
+    assert mean[0] == "mean" and mean[2] == f"{measurement.summary['dice']:.3f} [{expected[0]:.3f}, {expected[1]:.3f}]"
 
 
 def test_a_model_that_fills_boxes_is_right_on_boxes(box_model: Model, root: Path, tmp_path: Path) -> None:
@@ -161,7 +193,10 @@ def test_a_model_that_fills_boxes_is_right_on_boxes(box_model: Model, root: Path
     assert np.array_equal(np.asarray(written.dataobj), blocks())
     summary = json.loads((tmp_path / "out" / "summary.json").read_text())
     assert summary["classes"]["label_2"]["num_volumes"] == 1 and summary["prompt"] == "box"
-    assert "fewer than 10 volumes (here 1" in summary["without_intervals"]
+    assert "fewer than 10 volumes (the rarest is in 1)" in summary["without_intervals"]
+    assert {"summary.md", "summary.tex"} <= set(outcome.written)
+    assert "| label_2 | 1 | 1.000 |" in (tmp_path / "out" / "summary.md").read_text()
+    assert r"label\_2 & 1 & 1.000 &" in (tmp_path / "out" / "summary.tex").read_text()
     with (tmp_path / "out" / "volumes.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [(row["volume"], row["class_name"], row["dice"]) for row in rows] == [
@@ -212,8 +247,23 @@ def test_a_model_without_prompts_is_measured_on_slices_without_object_too(root: 
     first, second = summary["classes"]["label_1"], summary["classes"]["label_2"]
     assert first["dice"] == pytest.approx(2 * 4 / (4 + 5)) and first["slice_dice"] == pytest.approx(4 / 5)
     assert second["dice"] == second["nsd"] == 1
+    assert first["object_slices_dice"] == summary["object_slices_dice"] == 1
+    assert summary["left_out"] == {"num_slices": 0, "volumes": []} and outcome.left_out == {"slices": 0, "volumes": 0}
     assert np.array_equal(np.asarray(nibabel.load(tmp_path / "out" / "volumes" / "c.nii.gz").dataobj), image)
     assert "without prompts, those that hold no object too" in (tmp_path / "out" / "index.html").read_text()
+
+
+def test_what_a_prompted_model_was_not_asked_for_is_written_down(box_model: Model, root: Path, tmp_path: Path) -> None:
+    """In the test slab, the last four slices, `d` holds no object, the others hold one in slices 4 and 5."""
+    save(root / "d", blocks(first=0))
+    slices = part(root, split=SlabSplit(val=(0.0, 0.4), test=(0.5, 1.0), gap_mm=0))
+    prompted = VolumesProtocol()(request_of(promptable(box_model), slices, tmp_path / "sam", pictures=0))
+    summary = json.loads((tmp_path / "sam" / "summary.json").read_text())
+    assert summary["left_out"] == {"num_slices": 3 * 2 + 4, "volumes": ["d"]}
+    assert prompted.left_out == {"slices": 10, "volumes": 1} and prompted.images == ["a", "b", "c"]
+    assert summary["object_slices_dice"] == summary["dice"] == 1
+    classified = VolumesProtocol()(request_of(ByGrey(), slices, tmp_path / "unet", pictures=0))
+    assert classified.images == prompted.images and classified.left_out == {"slices": 0, "volumes": 0}
 
 
 def test_slices_of_other_parts_are_not_measured(root: Path) -> None:
@@ -261,6 +311,7 @@ def test_what_cannot_be_measured_is_refused(box_model: Model, root: Path, tmp_pa
     for settings, message in (
         ({"prompt": "mask"}, "box, click"),
         ({"clicks": 0}, "`protocol.clicks`"),
+        ({"clicks": 3}, "protocol.prompt=click for protocol.clicks=3, but got prompt=box"),
         ({"tolerance_mm": -1}, "`protocol.tolerance_mm`"),
         ({"save_volumes": 1}, "`protocol.save_volumes`"),
     ):

@@ -1,0 +1,1 @@
+"""Slices of volumes in files of any format: grids, objects, caches, parts."""
