@@ -23,4 +23,6 @@ def as_rgb(image: np.ndarray, image_format: str = "RGB") -> np.ndarray:
     if image_format not in ("RGB", "BGR"):
         raise ValueError(f"Expected `image_format` to be RGB or BGR, but got {image_format!r}.")
     pixels = AS_IT_IS.picture(np.asarray(image), path=Path("`image`"))
-    return np.ascontiguousarray(pixels[..., ::-1]) if image_format == "BGR" else pixels
+    if image_format == "BGR":
+        pixels = pixels[..., ::-1]
+    return np.require(pixels, requirements=["C", "W"])  # PyTorch shares memory only with what may be written
