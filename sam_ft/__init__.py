@@ -12,6 +12,7 @@ from sam_ft.inference.predictor import SamPredictor
 from sam_ft.inference.ragged_prompts import ObjectPrompt
 from sam_ft.inference.registry import sam_model_registry
 from sam_ft.models.sam.variants import build_model
+from sam_ft.shown_masks import show_masks, show_prompts
 
 __all__ = [
     "Execution",
@@ -25,4 +26,6 @@ __all__ = [
     "load_model",
     "sam_model_registry",
     "save_meta",
+    "show_masks",
+    "show_prompts",
 ]

@@ -32,6 +32,7 @@ CLICK_FOREGROUND = "#009E73"
 CLICK_BACKGROUND = "#D55E00"
 BOX = "#F0E442"
 Box = tuple[float, float, float, float]
+Colour = str | tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -81,9 +82,9 @@ def draw_overlay(axes: Axes, image: Tensor, *, mask: Tensor | None = None, truth
         area = np.zeros((height, width, 4), dtype=np.float32)
         area[mask.numpy(force=True)] = (*to_rgb(PREDICTION), 0.45)
         axes.imshow(area, interpolation="nearest")
-        _draw_contour(axes, mask, colour=PREDICTION, width=1.2)
+        draw_contour(axes, mask, colour=PREDICTION, width=1.2)
     if truth is not None:
-        _draw_contour(axes, truth, colour=TRUTH, width=1.5)
+        draw_contour(axes, truth, colour=TRUTH, width=1.5)
     axes.set(xlim=(-0.5, width - 0.5), ylim=(height - 0.5, -0.5), xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
@@ -251,7 +252,7 @@ def _draw_panel(
         axes.set(xlim=(view[0] - 0.5, view[2] + 0.5), ylim=(view[3] + 0.5, view[1] - 0.5))
 
 
-def _draw_contour(axes: Axes, mask: Tensor, *, colour: str, width: float) -> None:
+def draw_contour(axes: Axes, mask: Tensor, *, colour: Colour, width: float) -> None:
     """The mask's outline; objects at the image's border are closed along it."""
     padded = np.pad(mask.numpy(force=True), 1).astype(np.float32)
     if padded.any():
