@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sam_ft.checks import expect_whole_number
+from sam_ft.inference.candidates import candidates
 from sam_ft.inference.crops import Crop, crops_of, expect_grids, grids_of_layers
 from sam_ft.inference.execution import Execution
 from sam_ft.inference.found_masks import FoundMasks, Removed
@@ -18,10 +20,11 @@ from sam_ft.inference.mask_records import OUTPUT_MODES, records_of
 from sam_ft.inference.pictures_in import as_rgb
 from sam_ft.inference.resize_longest_side import ResizeLongestSide
 from sam_ft.inference.source_masks import source_masks
+from sam_ft.inference.thresholds import ThresholdFit, fit_thresholds
 from sam_ft.masks.rle_placing import placed
 from sam_ft.models.sam.model import Sam
 from sam_ft.transforms import Frame
-from sam_ft.types import FOREGROUND, ConfidentMasks, ImageEmbedding, Prompts
+from sam_ft.types import FOREGROUND, ConfidentMasks, ImageEmbedding, Prompts, Sample
 
 
 class SamAutomaticMaskGenerator:
@@ -142,6 +145,31 @@ class SamAutomaticMaskGenerator:
         selected = (filters or self.filters).select(found, num_crops=self._num_crops)
         self.removed = selected.removed
         return selected
+
+    def calibrate(self, samples: Sequence[Sample], *, points_per_side: int = 16) -> ThresholdFit:
+        """Set the thresholds of the predicted IoU and the stability score to those that do best on labelled images.
+
+        A fine-tuning moves what a model thinks of its masks; segment_anything's thresholds may then leave nothing.
+
+        Args:
+            samples: validation images with all their objects.
+            points_per_side: of the grid that is asked for them.
+
+        Returns:
+            The thresholds, their score and that of segment_anything's; `describe` of `sam_ft.inference.thresholds` puts
+            it into words.
+
+        Raises:
+            ValueError: there are no images, or none of them has an object.
+        """
+        fitted = fit_thresholds(list(candidates(self.model, samples, points_per_side=points_per_side)))
+        best = fitted.best.thresholds
+        self.filters = replace(
+            self.filters,
+            pred_iou_thresh=best.pred_iou_thresh,
+            stability_score_thresh=best.stability_score_thresh,
+        )
+        return fitted
 
     def explain(self) -> str:
         """What became of the proposals for the last image, a line for each filter.

@@ -9,9 +9,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from sam_ft.data.collation import PreparedSamples
-from sam_ft.evaluation.everything.candidates import candidates_of
-from sam_ft.evaluation.everything.thresholds import ThresholdFit, fit_thresholds
 from sam_ft.evaluation.showing.cases import spread_evenly
+from sam_ft.inference.candidates import candidates_of
+from sam_ft.inference.thresholds import ThresholdFit, fit_thresholds
 from sam_ft.models.sam.model import Sam
 
 _logger = logging.getLogger(__name__)

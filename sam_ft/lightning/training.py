@@ -16,8 +16,8 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from sam_ft.any_checkpoints import AnyModel, save_any_safetensors
 from sam_ft.checkpoints import load_weights, read_state_dict
-from sam_ft.evaluation.everything.thresholds import ThresholdFit
 from sam_ft.files import atomic_write
+from sam_ft.inference.thresholds import ThresholdFit
 from sam_ft.lightning.averaging import AveragedWeights
 from sam_ft.lightning.callbacks import Draw, StepProgress, ValidationPictures, checkpoints, early_stopping
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO

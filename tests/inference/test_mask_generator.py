@@ -90,6 +90,17 @@ def test_batches_and_bfloat16_do_not_matter_much(model: Sam, image: np.ndarray) 
     assert 0 < np.abs(alone.predicted_iou - quick.predicted_iou).max() < 0.1
 
 
+def test_calibrated_thresholds_find_more_of_labelled_images(model: Sam) -> None:
+    drawn = Phantoms(12, image_size=128, seed=5)
+    generator = SamAutomaticMaskGenerator(model, points_per_side=8, min_mask_region_area=9)
+    before = len(generator.generate(drawn[7].image.numpy()))
+    fitted = generator.calibrate([drawn[index] for index in range(4)], points_per_side=8)
+    assert fitted.best.score > fitted.defaults.score
+    assert generator.filters.pred_iou_thresh == fitted.best.thresholds.pred_iou_thresh < 0.88
+    assert generator.filters.min_mask_region_area == 9
+    assert len(generator.generate(drawn[7].image.numpy())) > before
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 3), (1, 500, 3), (64, 64), (50, 40, 4)])
 def test_images_of_any_kind_are_taken(model: Sam, shape: tuple[int, ...]) -> None:
     for mode in ("binary_mask", "uncompressed_rle", "coco_rle"):

@@ -17,9 +17,9 @@ from sam_ft.checkpoints import load_model, read_state_dict, save_meta
 from sam_ft.data.classes import class_names_of
 from sam_ft.data.splits import DataSplits
 from sam_ft.data.synthetic import Synthetic
-from sam_ft.evaluation.everything.candidates import candidates
-from sam_ft.evaluation.everything.thresholds import fit_thresholds
 from sam_ft.evaluation.measuring import measure
+from sam_ft.inference.candidates import candidates
+from sam_ft.inference.thresholds import fit_thresholds
 from sam_ft.lightning import FitResult, Monitoring, Recipe, fit
 from sam_ft.lightning.checkpoint_io import AtomicCheckpointIO
 from sam_ft.lightning.module import CONFIG_KEY

@@ -10,7 +10,6 @@ mean over masks. An object without any error left keeps its prompts and its mask
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -22,6 +21,7 @@ from sam_ft.evaluation.asking.asked_objects import Answer, AskedObjects, objects
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import SimulatedUser, User
 from sam_ft.evaluation.records.mask_record import MaskRecord, PromptKind
+from sam_ft.inference.evaluation_mode import evaluation_mode
 from sam_ft.types import ABSENT, Batch, ImageEmbedding, PromptableModel, Prompts
 
 _ORDER: tuple[PromptKind, ...] = ("box", "mask", "click")
@@ -220,17 +220,3 @@ def _in_order(records: list[MaskRecord], batch: Batch) -> list[MaskRecord]:
         return places[record.image], record.object_index, _ORDER.index(record.prompt), record.num_clicks
 
     return sorted(records, key=place)
-
-
-@contextmanager
-def evaluation_mode(model: object) -> Iterator[None]:
-    """Switch every module to evaluation, and back to what each one was."""
-    modules = list(model.modules()) if isinstance(model, nn.Module) else []
-    were_training = [module.training for module in modules]
-    for module in modules:
-        module.training = False
-    try:
-        yield
-    finally:
-        for module, was_training in zip(modules, were_training, strict=True):
-            module.training = was_training

@@ -10,12 +10,12 @@ from pathlib import Path
 
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.comparing.changes import Change, change, changes_by_prompt, changes_by_size
-from sam_ft.evaluation.everything.candidates import Candidates, Thresholds, candidates, find
-from sam_ft.evaluation.everything.thresholds import ThresholdFit, fit_thresholds
 from sam_ft.evaluation.measuring import Measurement, measure
 from sam_ft.evaluation.records.file import write_records
 from sam_ft.evaluation.showing.cases import ShownCase, spread_evenly
 from sam_ft.files import atomic_write, write_json
+from sam_ft.inference.candidates import Candidates, Thresholds, candidates, find
+from sam_ft.inference.thresholds import ThresholdFit, fit_thresholds
 from sam_ft.types import PromptableModel
 
 EVERYTHING_DEFAULT = "everything, SAM's thresholds"

@@ -9,10 +9,10 @@ from sam_ft.charts.differences import Difference
 from sam_ft.evaluation.comparing.changes import BETTER, SAME, UNKNOWN, WORSE, Change
 from sam_ft.evaluation.comparing.changes_shown import INTERVALS, changes_picture, changes_table
 from sam_ft.evaluation.comparing.forgetting import Comparison
-from sam_ft.evaluation.everything.thresholds import describe
 from sam_ft.evaluation.showing.cases import ShownCase
 from sam_ft.evaluation.showing.page import PROTOCOL, curves
 from sam_ft.evaluation.showing.picture_rows import picture_row
+from sam_ft.inference.thresholds import describe
 from sam_ft.pages.page import Block, Card, Code, Facts, Gallery, Page, Picture, Section, Text
 from sam_ft.pages.tables import signed
 from sam_ft.pages.versions import versions

@@ -26,10 +26,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from sam_ft.evaluation.asking.interactive import evaluation_mode
 from sam_ft.evaluation.everything.automatic_image import ComparedImage, GeneratorSettings, ObjectRecord, compare_image
 from sam_ft.evaluation.everything.intervals import headline_intervals, recall_intervals
 from sam_ft.files import atomic_write, write_json
+from sam_ft.inference.evaluation_mode import evaluation_mode
 from sam_ft.inference.proposals import Filtered, propose
 from sam_ft.metrics.average_precision import AP50, AP75, SIZES, average_recall, precision_curves
 from sam_ft.metrics.bootstrap import Interval, ends_of

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from sam_ft.data.class_maps import class_map
-from sam_ft.evaluation.asking.interactive import evaluation_mode
 from sam_ft.evaluation.pixels.intervals import ImagePixels, PixelIntervals, image_pixels, pixel_intervals
 from sam_ft.files import atomic_write, write_json
+from sam_ft.inference.evaluation_mode import evaluation_mode
 from sam_ft.metrics.bootstrap import Interval, ends_of
 from sam_ft.metrics.confusion import class_ious, confusion_matrix, mean_iou, pixel_accuracy
 from sam_ft.transforms import Frame

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from sam_ft.checkpoints import load_model
-from sam_ft.evaluation.everything.candidates import Candidates, Thresholds, candidates, find
+from sam_ft.inference.candidates import Candidates, Thresholds, candidates, find
 from sam_ft.inference.proposals import Filtered, propose, select
 from sam_ft.metrics.detection import detection_accuracy, greedy_matches, mask_ious, overlapping_pairs
 from sam_ft.transforms import Frame

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sam_ft.data.collation import Prepare, PreparedSample, collate
-from sam_ft.evaluation.asking.interactive import evaluation_mode
+from sam_ft.inference.evaluation_mode import evaluation_mode
 from sam_ft.inference.proposals import (
     BOX_NMS_THRESH,
     PRED_IOU_THRESH,

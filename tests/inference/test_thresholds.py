@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sam_ft.evaluation.everything.candidates import Candidates, Thresholds, find
-from sam_ft.evaluation.everything.thresholds import ThresholdFit, describe, fit_thresholds, trial
+from sam_ft.inference.candidates import Candidates, Thresholds, find
+from sam_ft.inference.thresholds import ThresholdFit, describe, fit_thresholds, trial
 
 
 def image(

@@ -17,8 +17,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from sam_ft.evaluation.everything.candidates import Candidates, Found, Thresholds, find, score_of
 from sam_ft.files import write_json
+from sam_ft.inference.candidates import Candidates, Found, Thresholds, find, score_of
 from sam_ft.inference.proposals import BOX_NMS_THRESH, Filtered, passes
 from sam_ft.masks.nms import survivors
 
