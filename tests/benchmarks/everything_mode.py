@@ -46,7 +46,9 @@ def rows() -> list[Row]:
 
 def same_masks(ours: dict[str, np.ndarray], peer: dict[str, np.ndarray]) -> bool:
     """As many masks in the same order, with an IoU of 0.999 for 99 of 100."""
-    print("; ".join(f"{name} {int(ours[name])}" for name in ("proposals", "trusted", "stable", "prompts", "kept")))
+    print("; ".join(f"{name} {int(ours[name])}" for name in ("proposals", "trusted", "stable", "kept")))
+    for stage in (name for name in ours if name.startswith("seconds.")):
+        print(f"{stage.removeprefix('seconds.'):12} {float(ours[stage]):8.2f} s {float(peer[stage]):8.2f} s")
     if ours["masks"].shape != peer["masks"].shape:
         return False
     one, other = (np.unpackbits(side["masks"], axis=1).astype(bool) for side in (ours, peer))
