@@ -23,12 +23,12 @@ from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.source_files import data_digest
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.comparing.measured import Measured, add_measured, names_digest
-from sam_ft.evaluation.everything import thresholds
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import EvaluationProtocol, Outcome, Request
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
 from sam_ft.evaluation.unfinished.processes import end_with_parent, measure_in_processes
 from sam_ft.evaluation.unfinished.shares import Shard
+from sam_ft.inference import thresholds
 from sam_ft.lightning import program
 from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
