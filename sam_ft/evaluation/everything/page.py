@@ -26,7 +26,8 @@ PROTOCOL = (
     "The model is asked at a grid of points and is not told where the objects are. AR@k is the share of the objects "
     "that the k best proposals find, before the thresholds, as the mean over IoU 0.50 to 0.95. mSA, AP and PQ are "
     "about the masks that the generator keeps. All is measured at the source's resolution and without classes. "
-    "Annotations are taken to be complete: a mask of something that nobody marked counts as wrong."
+    "Annotations are taken to be complete: a mask of something that nobody marked counts as wrong. Pixels that nobody "
+    "knows are part of no mask for mSA and PQ, and a crowd of COCO for AR and AP."
 )
 
 
