@@ -3,7 +3,7 @@
 Compared is at the decoder's resolution, a quarter of the frame's. An object covers the cells of which it fills half;
 one that fills no cell so far covers those that it fills most, so that none is lost. Annotations are taken to be
 complete: a mask of something that nobody marked counts as wrong, but for one of which more than half lies where nobody
-knows what there is.
+knows what there is. Cells that nobody knows are part of no mask when it is compared with an object.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from sam_ft.inference.proposals import (
     ranked,
     sift,
 )
-from sam_ft.metrics.detection import Pair, detection_accuracy, greedy_matches, mask_ious, overlapping_pairs
+from sam_ft.metrics.detection import Pair, detection_accuracy, greedy_pairs, mask_ious, num_counted, overlapping_pairs
 from sam_ft.transforms import Frame
 from sam_ft.types import PromptableModel, Sample
 
@@ -51,7 +51,7 @@ class Candidates:
     iou_predictions: Tensor  # (P,)
     stability_scores: Tensor  # (P,)
     has_pixels: Tensor  # (P,) bool
-    excused: Tensor  # (P,) bool: neither right nor wrong, since nobody knows what most of it shows
+    excused: Tensor  # (P,) bool: not wrong if it matches nothing, since nobody knows what most of it shows
     suppresses: Tensor  # (P, P) bool: row would drop column
     pairs: tuple[Pair, ...]  # proposals and objects that overlap by half or more, the largest IoU first
     num_objects: int
@@ -96,13 +96,15 @@ def candidates_of(
         proposals = propose(model, embedding, frame, points_per_side=points_per_side, points_per_batch=points_per_batch)
         order, suppresses = ranked(proposals, box_nms_thresh=BOX_NMS_THRESH)
         masks = proposals.masks[order]
-        ious = mask_ious(masks, _cells(prepared.masks.to(device), masks.shape[-1]))
+        objects = _cells(prepared.masks.to(device), masks.shape[-1])
+        unknown = _unknown_cells(prepared, objects)
+        ious = mask_ious(masks if unknown is None else masks & ~unknown, objects)
     return Candidates(
         image=prepared.sample.name,
         iou_predictions=proposals.iou_predictions[order].cpu(),
         stability_scores=proposals.stability_scores[order].cpu(),
         has_pixels=masks.flatten(1).any(dim=1).cpu(),
-        excused=_excused(masks, prepared).cpu(),
+        excused=_excused(masks, unknown).cpu(),
         suppresses=suppresses.cpu(),
         pairs=tuple(overlapping_pairs(ious.cpu())),
         num_objects=len(prepared.masks),
@@ -117,19 +119,27 @@ def find(image: Candidates, thresholds: Thresholds) -> Found:
 
 
 def score_of(image: Candidates, stay: Tensor) -> float:
-    """`detection_accuracy` of the proposals that stay, `(P,)` bool, without those that are excused."""
-    kept = (stay & ~image.excused).tolist()
-    matched = greedy_matches(pair for pair in image.pairs if kept[pair[1]])
-    return detection_accuracy(matched, num_masks=sum(kept), num_objects=image.num_objects)
+    """`detection_accuracy` of the proposals that stay, `(P,)` bool; those that are excused count if they match."""
+    kept = stay.tolist()
+    matched = greedy_pairs(pair for pair in image.pairs if kept[pair[1]])
+    num_masks = num_counted(matched, excused=image.excused | ~stay)
+    return detection_accuracy(matched, num_masks=num_masks, num_objects=image.num_objects)
 
 
-def _excused(masks: Tensor, prepared: PreparedSample) -> Tensor:
-    """(P,) bool: of which masks `(P, h, h)` more than half lies in cells that are unknown for the most part."""
+def _unknown_cells(prepared: PreparedSample, objects: Tensor) -> Tensor | None:
+    """(h, h) bool: cells that are unknown for the most part and in no object (N, h, h); None where none are ignored."""
     if prepared.ignored is None:
-        return torch.zeros(len(masks), dtype=torch.bool)
+        return None
     unknown = prepared.ignored & ~prepared.masks.any(dim=0)  # (S, S)
-    share = F.interpolate(unknown[None, None].float().to(masks.device), size=masks.shape[-2:], mode="area")[0, 0]
-    inside = (masks & (share > 0.5)).flatten(1).sum(dim=1)
+    share = F.interpolate(unknown[None, None].float().to(objects.device), size=objects.shape[-2:], mode="area")[0, 0]
+    return (share > 0.5) & ~objects.any(dim=0)
+
+
+def _excused(masks: Tensor, unknown: Tensor | None) -> Tensor:
+    """(P,) bool: of which masks `(P, h, h)` more than half lies in unknown cells, `(h, h)` bool."""
+    if unknown is None:
+        return torch.zeros(len(masks), dtype=torch.bool)
+    inside = (masks & unknown).flatten(1).sum(dim=1)
     return 2 * inside > masks.flatten(1).sum(dim=1)
 
 

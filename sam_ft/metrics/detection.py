@@ -50,22 +50,17 @@ def overlapping_pairs(ious: Tensor, *, least: float = IOU_THRESHOLDS[0]) -> list
     return sorted(pairs, key=lambda pair: (-pair[0], pair[1], pair[2]))
 
 
-def greedy_matches(pairs: Iterable[Pair]) -> list[float]:
-    """The IoUs of a one-to-one matching: always the best pair of which neither is taken.
+def greedy_pairs(pairs: Iterable[Pair]) -> list[Pair]:
+    """A one-to-one matching: always the best pair of which neither is taken.
 
-    Those of at least some threshold are the matching at that threshold, so that one walk serves all thresholds.
+    The pairs of at least some IoU are the matching at that threshold, so that one walk serves all thresholds.
 
     Args:
         pairs: the largest IoU first, as `overlapping_pairs` gives them.
 
     Returns:
-        The largest first.
+        The largest IoU first.
     """
-    return [iou for iou, _, _ in greedy_pairs(pairs)]
-
-
-def greedy_pairs(pairs: Iterable[Pair]) -> list[Pair]:
-    """The same matching with the mask and the object of each pair."""
     masks, objects, matched = set(), set(), []
     for pair in pairs:
         _, mask, target = pair
@@ -76,14 +71,25 @@ def greedy_pairs(pairs: Iterable[Pair]) -> list[Pair]:
     return matched
 
 
-def detection_accuracy(matched_ious: Sequence[float], *, num_masks: int, num_objects: int) -> float:
+def num_counted(matched: Iterable[Pair], *, excused: Tensor) -> int:
+    """How many masks count: all but those that are excused and match nothing.
+
+    Args:
+        matched: the pairs of a one-to-one matching.
+        excused: `(K,)` bool: masks that are not wrong if they match nothing.
+    """
+    partners = {mask for _, mask, _ in matched}
+    return len(partners.union((~excused).nonzero().flatten().tolist()))
+
+
+def detection_accuracy(matched: Sequence[Pair], *, num_masks: int, num_objects: int) -> float:
     """The mean over `IOU_THRESHOLDS` of TP / (TP + FP + FN).
 
     Also called mean segmentation accuracy (mSA). A matched pair is a true positive where its IoU reaches the
     threshold; every other mask is a false positive, every other object a false negative.
 
     Args:
-        matched_ious: of a one-to-one matching.
+        matched: the pairs of a one-to-one matching.
         num_masks: how many masks there are.
         num_objects: how many objects there are.
 
@@ -94,5 +100,5 @@ def detection_accuracy(matched_ious: Sequence[float], *, num_masks: int, num_obj
     """
     if num_masks + num_objects == 0:
         return 1.0
-    hits = [sum(iou >= threshold for iou in matched_ious) for threshold in IOU_THRESHOLDS]
+    hits = [sum(iou >= threshold for iou, _, _ in matched) for threshold in IOU_THRESHOLDS]
     return sum(count / (num_masks + num_objects - count) for count in hits) / len(hits)

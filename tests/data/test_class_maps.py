@@ -37,6 +37,17 @@ def test_the_smallest_object_counts_and_the_rest_is_background():
     assert not (class_map(sample(ignored=False), NAMES) == IGNORED).any()
 
 
+def test_where_an_object_lies_the_class_is_known_though_it_is_ignored():
+    """In the truth that is measured as in the one that is taught, where padded objects know nothing."""
+    covered = replace(sample(), ignored=torch.ones(8, 8, dtype=torch.bool))
+    fewer = replace(covered, masks=covered.masks[:1], class_names=("nucleus",))
+    found = class_map(covered, NAMES)
+    assert (found == 2).sum() == 4 and (found == 1).sum() == 21 and (found == IGNORED).sum() == 64 - 25
+    maps = class_maps(collate([Prepare(8)(covered), Prepare(8)(fewer)]), NAMES)
+    assert torch.equal(maps[0], found)
+    assert (maps[1] == 2).sum() == 4 and (maps[1] == IGNORED).sum() == 64 - 4
+
+
 def test_the_frame_shows_the_same_classes_as_the_source():
     batch = collate([Prepare(16)(sample()), Prepare(16)(sample(ignored=False))])
     maps = class_maps(batch, NAMES)

@@ -9,7 +9,7 @@ from torch import Tensor
 from sam_ft.checkpoints import load_model
 from sam_ft.inference.candidates import Candidates, Thresholds, candidates, find
 from sam_ft.inference.proposals import Filtered, propose, select
-from sam_ft.metrics.detection import detection_accuracy, greedy_matches, mask_ious, overlapping_pairs
+from sam_ft.metrics.detection import detection_accuracy, greedy_pairs, mask_ious, overlapping_pairs
 from sam_ft.transforms import Frame
 from sam_ft.types import ImageEmbedding, MaskPrediction, Prompts, Sample
 
@@ -79,6 +79,17 @@ def test_a_mask_where_nobody_knows_what_there_is_is_neither_right_nor_wrong() ->
     assert scores == {0: 0.5, 8: 0.5, 9: 0.5, 12: 1.0, 16: 1.0}  # a cell of 4 pixels counts if more than half does
 
 
+@pytest.mark.parametrize("width", [9, 4])
+def test_unknown_cells_make_no_mask_worse(width: int) -> None:
+    """The mask is the object and what is unknown beside it, less or more than half of it."""
+    sample = squares((0, 0), marked=1)
+    masks, unknown = torch.zeros_like(sample.masks), torch.zeros(64, 64, dtype=torch.bool)
+    masks[0, :16, :width] = True
+    unknown[:16, width:16] = True
+    image = only(replace(sample, masks=masks, ignored=unknown))
+    assert find(image, Thresholds(0.3, 0.9)).score == 1
+
+
 def test_the_default_thresholds_may_leave_nothing_and_tell_which_one_it_was() -> None:
     found = find(only(squares((0, 0), marked=1)), Thresholds())
     assert found.score == 0
@@ -122,9 +133,9 @@ def test_what_is_found_is_what_a_selection_of_the_proposals_gives() -> None:
     assert model.training
 
     ious = mask_ious(proposals.masks[chosen.indices], masks)
-    matched = greedy_matches(overlapping_pairs(ious))
+    matched = greedy_pairs(overlapping_pairs(ious))
     score = detection_accuracy(matched, num_masks=len(chosen.indices), num_objects=2)
-    assert matched[:2] == [1, 1] and score > 0
+    assert [value for value, _, _ in matched[:2]] == [1, 1] and score > 0
     assert find(found, Thresholds(middle, 0.5)).score == pytest.approx(score)
     assert find(found, Thresholds(middle, 0.5)).filtered == chosen.filtered
     assert min(chosen.filtered.pred_iou, chosen.filtered.stability_score, chosen.filtered.overlap) > 0

@@ -6,15 +6,16 @@ import torch
 from sam_ft.metrics.detection import (
     IOU_THRESHOLDS,
     detection_accuracy,
-    greedy_matches,
+    greedy_pairs,
     mask_ious,
+    num_counted,
     overlapping_pairs,
 )
 from sam_ft.metrics.overlap import iou
 
 
 def matched(ious: list[list[float]]) -> list[float]:
-    return greedy_matches(overlapping_pairs(torch.tensor(ious, dtype=torch.float64)))
+    return [value for value, _, _ in greedy_pairs(overlapping_pairs(torch.tensor(ious, dtype=torch.float64)))]
 
 
 def test_every_mask_is_compared_with_every_object() -> None:
@@ -33,7 +34,7 @@ def test_every_mask_is_compared_with_every_object() -> None:
 def test_an_iou_of_exactly_a_threshold_reaches_it(shared: int, at_thresholds: float) -> None:
     target = torch.ones(1, 4, 5, dtype=torch.bool)
     mask = (torch.arange(20) < shared).view(1, 4, 5)
-    hits = greedy_matches(overlapping_pairs(mask_ious(mask, target)))
+    hits = greedy_pairs(overlapping_pairs(mask_ious(mask, target)))
     assert detection_accuracy(hits, num_masks=1, num_objects=1) == pytest.approx(at_thresholds)
 
 
@@ -52,10 +53,10 @@ def test_the_best_pair_is_matched_first_and_nobody_twice() -> None:
 
 def test_the_pairs_above_a_threshold_are_the_matching_at_that_threshold() -> None:
     ious = torch.rand(12, 9, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    whole = greedy_matches(overlapping_pairs(ious))
+    whole = greedy_pairs(overlapping_pairs(ious))
     for threshold in IOU_THRESHOLDS:
-        alone = greedy_matches(overlapping_pairs(ious, least=threshold))
-        assert alone == [value for value in whole if value >= threshold]
+        alone = greedy_pairs(overlapping_pairs(ious, least=threshold))
+        assert alone == [pair for pair in whole if pair[0] >= threshold]
         assert len(alone) > 0
 
 
@@ -63,11 +64,20 @@ def test_accuracy_is_hits_by_hits_misses_and_inventions_over_ten_thresholds() ->
     """0.5 counts at one threshold, 0.72 at five (0.5 to 0.7), 0.97 at all ten."""
     hits = [3, 2, 2, 2, 2, 1, 1, 1, 1, 1]
     expected = sum(tp / (tp + (4 - tp) + (5 - tp)) for tp in hits) / 10
-    assert detection_accuracy([0.97, 0.72, 0.5], num_masks=4, num_objects=5) == pytest.approx(expected)
+    assert detection_accuracy([(0.97, 0, 1), (0.72, 2, 0), (0.5, 1, 4)], num_masks=4, num_objects=5) == pytest.approx(
+        expected
+    )
 
 
 def test_accuracy_without_masks_or_without_objects() -> None:
     assert detection_accuracy([], num_masks=0, num_objects=0) == 1
     assert detection_accuracy([], num_masks=0, num_objects=3) == 0
     assert detection_accuracy([], num_masks=3, num_objects=0) == 0
-    assert detection_accuracy([1.0, 1.0], num_masks=2, num_objects=2) == 1
+    assert detection_accuracy([(1.0, 0, 0), (1.0, 1, 1)], num_masks=2, num_objects=2) == 1
+
+
+def test_an_excused_mask_counts_only_if_it_matches() -> None:
+    excused = torch.tensor([True, False, True])
+    assert num_counted([(0.9, 0, 0)], excused=excused) == 2
+    assert num_counted([(0.9, 1, 0)], excused=excused) == 1
+    assert num_counted([], excused=excused[:0]) == 0

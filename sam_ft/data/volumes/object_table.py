@@ -57,6 +57,22 @@ def masks_in(
     return rule.large_enough(found, size=grid.picture_size, pixel_mm=grid.pixel_mm, path=label.path)
 
 
+def small_in(
+    label: LabelSource, index: int, *, grid: SliceGrid, rule: ObjectRule, table: ObjectTable, cache: SliceCache
+) -> dict[str, np.ndarray]:
+    """Class -> (H, W) bool, the pixels of its objects that `masks_in` leaves out; of classes with such an object.
+
+    Raises:
+        ValueError: The label's file has changed.
+    """
+    smallest = rule.smallest_px(grid.pixel_mm)
+    small: dict[str, np.ndarray] = {}
+    for name, mask in _objects_in(label, index, grid=grid, rule=rule, table=table, cache=cache):
+        if np.count_nonzero(mask) < smallest:
+            small[name] = small[name] | mask if name in small else mask
+    return small
+
+
 def _objects_in(
     label: LabelSource, index: int, *, grid: SliceGrid, rule: ObjectRule, table: ObjectTable, cache: SliceCache
 ) -> Iterator[tuple[str, np.ndarray]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Self
@@ -18,7 +18,7 @@ from sam_ft.data.label_names import LabelNames
 from sam_ft.data.volumes.cases import LabelledVolume
 from sam_ft.data.volumes.channels import Channel, Channels, with_neighbours
 from sam_ft.data.volumes.margin import without_margin
-from sam_ft.data.volumes.object_table import masks_in, table_of
+from sam_ft.data.volumes.object_table import masks_in, small_in, table_of
 from sam_ft.data.volumes.objects import ObjectRule
 from sam_ft.data.volumes.slice_cache import SliceCache
 from sam_ft.transforms import rescale, window
@@ -82,20 +82,19 @@ class VolumeSlices:
         if names is not None:
             for volume, table in zip(self.volumes, self._tables, strict=True):
                 names.expect_known(table.values, where=volume.label.path)
-        chosen = tuple(
+        self._chosen = tuple(
             SliceEntry(number, index)
             for number, volume in enumerate(self.volumes)
             for index in slice_range(slices, num_slices=volume.grid.num_slices)
         )
-        self.entries = tuple(entry for entry in chosen if self._holds_object(entry))
-        self._empty = tuple(entry for entry in chosen if not self._tables[entry.volume].largest_px[entry.index])
+        self.entries = tuple(entry for entry in self._chosen if self._holds_object(entry))
         self._ranges: dict[tuple[int, int], tuple[float, float]] = {}
-        self._report(num_slices=len(chosen))
+        self._report(num_slices=len(self._chosen))
 
     @property
     def source_files(self) -> tuple[Path, ...]:
         """Those that images and labels are read from, of volumes without an object too."""
-        numbers = sorted({entry.volume for entry in (*self.entries, *self._empty)})
+        numbers = sorted({entry.volume for entry in self._chosen})
         return tuple(
             path
             for volume in (self.volumes[number] for number in numbers)
@@ -155,9 +154,9 @@ class VolumeSlices:
         return torch.from_numpy(picture)
 
     def only(self, keep: Callable[[SliceEntry], bool]) -> Self:
-        """The same data set with fewer slices, and fewer for `with_empty`; volumes and decoded memory are shared."""
-        entries, empty = (tuple(filter(keep, these)) for these in (self.entries, self._empty))
-        return self._changed(entries=entries, _empty=empty)
+        """The same data set with fewer slices, of those without object too; volumes and decoded memory are shared."""
+        entries, chosen = (tuple(filter(keep, these)) for these in (self.entries, self._chosen))
+        return self._changed(entries=entries, _chosen=chosen)
 
     def cropped(self) -> Self:
         """The same slices without the empty margin: the rectangle that holds the foreground of the whole volume.
@@ -189,7 +188,22 @@ class VolumeSlices:
         Raises:
             ValueError: A share that is not from 0 to 1.
         """
-        return self._changed(entries=tuple(sorted({*self.entries, *share_of_empty(self._empty, share, seed=seed)})))
+        empty = [entry for entry in self._chosen if not self._largest_px(entry)]
+        return self._changed(entries=tuple(sorted({*self.entries, *share_of_empty(empty, share, seed=seed)})))
+
+    def every_slice(self) -> Self:
+        """The same slices and all others, those without any object and those with none but too small ones."""
+        return self._changed(entries=self._chosen)
+
+    def too_small(self, entry: SliceEntry) -> Mapping[str, np.ndarray]:
+        """Class -> (H, W) bool, its objects in a slice that are too small to count; of classes with such an object."""
+        if not self._largest_px(entry):
+            return {}
+        volume = self.volumes[entry.volume]
+        return small_in(
+            volume.label, entry.index,
+            grid=volume.grid, rule=self.objects, table=self._tables[entry.volume], cache=self.cache,
+        )  # fmt: skip
 
     def _changed(self, **attributes: object) -> Self:
         other = copy.copy(self)
@@ -224,6 +238,10 @@ class VolumeSlices:
         if (number, sequence) not in self._ranges:
             self._ranges[number, sequence] = self.volumes[number].images[sequence].intensity_range(self.cache)
         return self._ranges[number, sequence]
+
+    def _largest_px(self, entry: SliceEntry) -> int:
+        """The area of a slice's largest object, however small; 0 where there is none."""
+        return self._tables[entry.volume].largest_px[entry.index]
 
     def _holds_object(self, entry: SliceEntry) -> bool:
         smallest = self.objects.smallest_px(self.volumes[entry.volume].grid.pixel_mm)

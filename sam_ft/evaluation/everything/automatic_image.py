@@ -29,7 +29,7 @@ from sam_ft.inference.proposals import (
     select,
 )
 from sam_ft.metrics.average_precision import ALL_SIZES, SIZES, Detections, Matches, match
-from sam_ft.metrics.detection import detection_accuracy, greedy_matches, overlapping_pairs
+from sam_ft.metrics.detection import detection_accuracy, greedy_pairs, num_counted, overlapping_pairs
 from sam_ft.metrics.panoptic import PanopticCounts, panoptic_counts
 from sam_ft.types import Sample
 
@@ -85,8 +85,9 @@ def compare_image(
 ) -> tuple[ComparedImage, np.ndarray]:
     """Filter the proposals for an image, and measure them.
 
-    Where `sample.ignored` says that nobody knows what there is, a mask is neither right nor wrong if more than half
-    of it lies there; for average precision and recall that part is a crowd, as COCO has it.
+    Pixels that nobody knows (`sample.unknown`) are taken out of every mask before its IoU, and a mask of which they
+    are more than half is not wrong if it matches nothing. For average precision and recall alone they are a crowd
+    instead, as COCO has it: they stay in a mask's area.
 
     Args:
         proposals: of the sample's image.
@@ -133,7 +134,8 @@ class _Measured:
 
     numbers: Tensor  # (M,) int64, which proposals
     areas: Tensor  # (M,) int64
-    ious: Tensor  # (M, N) float64
+    ious: Tensor  # (M, N) float64, of whole masks, as COCO has it
+    known_ious: Tensor  # (M, N) float64, without the pixels that nobody knows
     ignored: Tensor  # (M,) float64, the share of each mask that nobody knows
     segments: np.ndarray  # (H, W) int32
     truth: TruthMaps
@@ -174,6 +176,7 @@ def _measured(proposals: Proposals, numbers: Tensor, truth: TruthMaps, *, num_ke
         numbers=numbers,
         areas=torch.from_numpy(areas),
         ious=torch.from_numpy(ious_of(shared, areas, truth.areas)),
+        known_ious=torch.from_numpy(ious_of(shared, areas - ignored, truth.areas)),
         ignored=torch.from_numpy(ignored / np.maximum(areas, 1)),
         segments=segments,
         truth=truth,
@@ -190,28 +193,26 @@ def _masks_at_source(proposals: Proposals, numbers: Tensor) -> Iterator[np.ndarr
 
 
 def _accuracy(measured: _Measured, is_kept: Tensor) -> float:
-    """`detection_accuracy`, without the masks that lie mostly where nobody knows anything."""
-    ious = measured.ious[is_kept & (measured.ignored <= 0.5)]
-    matched = greedy_matches(overlapping_pairs(ious))
-    return detection_accuracy(matched, num_masks=ious.shape[0], num_objects=ious.shape[1])
+    """`detection_accuracy`, without the masks that match nothing and lie mostly where nobody knows anything."""
+    ious = measured.known_ious[is_kept]
+    matched = greedy_pairs(overlapping_pairs(ious))
+    num_masks = num_counted(matched, excused=measured.ignored[is_kept] > 0.5)
+    return detection_accuracy(matched, num_masks=num_masks, num_objects=ious.shape[1])
 
 
 def _panoptic(segments: np.ndarray, truth: TruthMaps, *, num_segments: int) -> PanopticCounts:
     """Counts of the segments that have a pixel; those that nobody knows count for no segment's area."""
-    sizes, unknown = (
-        np.bincount(part.ravel(), minlength=num_segments + 1)[1:] for part in (segments, segments[truth.ignored])
-    )
-    shared = truth.shared_by_segments(segments, num_segments=num_segments)
-    ious, is_seen = ious_of(shared, sizes - unknown, truth.areas), sizes > 0
-    return panoptic_counts(torch.from_numpy(ious[is_seen]), excused=torch.from_numpy((2 * unknown > sizes)[is_seen]))
+    areas, unknown = truth.areas_of_segments(segments, num_segments=num_segments)
+    ious, is_seen = truth.ious_of_segments(segments, num_segments=num_segments), areas > 0
+    return panoptic_counts(torch.from_numpy(ious[is_seen]), excused=torch.from_numpy((2 * unknown > areas)[is_seen]))
 
 
 def _records(sample: Sample, proposals: Proposals, measured: _Measured, *, is_kept: Tensor) -> tuple[ObjectRecord, ...]:
     """A row for each object."""
-    of_kept = torch.where(is_kept[:, None], measured.ious, 0.0)  # (M, N)
+    of_kept = torch.where(is_kept[:, None], measured.known_ious, 0.0)  # (M, N)
     records = []
     for index, (name, area) in enumerate(zip(sample.class_names, measured.truth.areas.tolist(), strict=True)):
-        nearest = int(measured.ious[:, index].argmax()) if measured.has_pixels.any() else None
+        nearest = int(measured.known_ious[:, index].argmax()) if measured.has_pixels.any() else None
         number = None if nearest is None else int(measured.numbers[nearest])
         records.append(
             ObjectRecord(
@@ -220,7 +221,7 @@ def _records(sample: Sample, proposals: Proposals, measured: _Measured, *, is_ke
                 class_name=name,
                 area_px=area,
                 best_kept_iou=float(of_kept[:, index].amax()) if is_kept.any() else 0.0,
-                best_proposal_iou=0.0 if nearest is None else float(measured.ious[nearest, index]),
+                best_proposal_iou=0.0 if nearest is None else float(measured.known_ious[nearest, index]),
                 predicted_iou=None if number is None else float(proposals.iou_predictions[number]),
                 stability_score=None if number is None else float(proposals.stability_scores[number]),
             )

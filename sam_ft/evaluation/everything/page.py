@@ -13,7 +13,7 @@ from torch import Tensor
 from sam_ft.charts.curves import recall_figure
 from sam_ft.class_pictures import draw_classes
 from sam_ft.evaluation.everything.automatic import RECALLS_AT, AutomaticMeasurement
-from sam_ft.evaluation.everything.truth_maps import ious_of, truth_maps
+from sam_ft.evaluation.everything.truth_maps import truth_maps
 from sam_ft.evaluation.showing.figures import IN_BRACKETS, interval_words, with_interval
 from sam_ft.inference.proposals import Filtered
 from sam_ft.metrics.detection import greedy_pairs, overlapping_pairs
@@ -26,7 +26,8 @@ PROTOCOL = (
     "The model is asked at a grid of points and is not told where the objects are. AR@k is the share of the objects "
     "that the k best proposals find, before the thresholds, as the mean over IoU 0.50 to 0.95. mSA, AP and PQ are "
     "about the masks that the generator keeps. All is measured at the source's resolution and without classes. "
-    "Annotations are taken to be complete: a mask of something that nobody marked counts as wrong."
+    "Annotations are taken to be complete: a mask of something that nobody marked counts as wrong. Pixels that nobody "
+    "knows are part of no mask for mSA and PQ, and a crowd of COCO for AR and AP."
 )
 
 
@@ -111,8 +112,7 @@ def coloured(sample: Sample, segments: np.ndarray) -> tuple[Tensor, Tensor]:
     truth = torch.zeros(segments.shape, dtype=torch.int64)
     for index in np.argsort(-maps.areas, kind="stable").tolist():
         truth[sample.masks[index]] = index + 1
-    sizes = np.bincount(segments.ravel(), minlength=num_segments + 1)[1:]
-    ious = ious_of(maps.shared_by_segments(segments, num_segments=num_segments), sizes, maps.areas)
+    ious = maps.ious_of_segments(segments, num_segments=num_segments)
     numbers = np.full(num_segments + 1, -1)
     numbers[0] = 0
     for iou, segment, index in greedy_pairs(overlapping_pairs(torch.from_numpy(ious))):

@@ -43,6 +43,19 @@ class TruthMaps:
         ]
         return self._of_objects(np.array(counts, dtype=np.int64).reshape(-1, rows, _VALUES))[1:]
 
+    def areas_of_segments(self, segments: np.ndarray, *, num_segments: int) -> tuple[np.ndarray, np.ndarray]:
+        """How many pixels each segment of such a map has, and how many of them nobody knows: twice (K,) int64."""
+        whole, unknown = (
+            np.bincount(part.ravel(), minlength=num_segments + 1)[1:] for part in (segments, segments[self.ignored])
+        )
+        return whole, unknown
+
+    def ious_of_segments(self, segments: np.ndarray, *, num_segments: int) -> np.ndarray:
+        """The IoU of each segment with each object, (K, N) float64; what nobody knows is part of no segment."""
+        whole, unknown = self.areas_of_segments(segments, num_segments=num_segments)
+        shared = self.shared_by_segments(segments, num_segments=num_segments)
+        return ious_of(shared, whole - unknown, self.areas)
+
     def num_ignored(self, mask: np.ndarray) -> int:
         """How many pixels of a mask (H, W) nobody knows."""
         return int(np.count_nonzero(self.ignored & mask))

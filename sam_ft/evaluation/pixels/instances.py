@@ -19,7 +19,7 @@ from sam_ft.data.measurable import expect_measurable, expect_pixels
 from sam_ft.evaluation.pixels.semantic import PixelClassifier, measure_classes
 from sam_ft.files import atomic_write, write_json
 from sam_ft.metrics.bootstrap import Interval, ends_of, interval_or_none
-from sam_ft.metrics.detection import detection_accuracy, greedy_matches, overlapping_pairs
+from sam_ft.metrics.detection import detection_accuracy, greedy_pairs, num_counted, overlapping_pairs
 from sam_ft.types import Sample
 
 
@@ -118,7 +118,8 @@ def measure_instances(
 ) -> InstanceMeasurement:
     """Let a model find the objects of every image, and match them with the true ones.
 
-    A found object of which more than half lies where nobody knows what there is is neither right nor wrong.
+    Pixels that nobody knows are taken out of every found object before its IoU. One of which they are more than half is
+    not wrong if it matches nothing.
 
     Args:
         model: what tells interior, boundary and background.
@@ -146,15 +147,16 @@ def measure_instances(
         true = samples.objects[len(images)]  # they come in order
         expect_pixels(true)
         labels = labels_of_instances(predicted.numpy(), classes=places, boundary_px=samples.boundary_px)
-        ious = label_ious(labels, true.masks.numpy())  # (K, N)
-        counted = ious[~excused_labels(labels, true.unknown)]
-        matched = greedy_matches(overlapping_pairs(torch.from_numpy(counted)))
-        msa = detection_accuracy(matched, num_masks=counted.shape[0], num_objects=counted.shape[1])
+        ious = label_ious(labels, true.masks.numpy(), unknown=true.unknown)  # (K, N)
+        matched = greedy_pairs(overlapping_pairs(torch.from_numpy(ious)))
+        num_found = num_counted(matched, excused=torch.from_numpy(excused_labels(labels, true.unknown)))
+        num_objects = len(true.masks)
+        msa = detection_accuracy(matched, num_masks=num_found, num_objects=num_objects)
         objects = tuple(
             ObjectRecord(true.name, index, name, int(mask.sum()), float(ious[:, index].max(initial=0.0)))
             for index, (name, mask) in enumerate(zip(true.class_names, true.masks, strict=True))
         )
-        images.append(MatchedImage(ImageRecord(true.name, counted.shape[1], counted.shape[0], msa), objects))
+        images.append(MatchedImage(ImageRecord(true.name, num_objects, num_found, msa), objects))
         if on_match is not None:
             on_match(images[-1])
         if on_labels is not None:
@@ -190,22 +192,33 @@ def labels_of_instances(predicted: np.ndarray, *, classes: tuple[int, int], boun
 
 def excused_labels(labels: np.ndarray, unknown: Tensor | None) -> np.ndarray:
     """Of which labels, `(H, W)` of 0 to K, more than half is unknown, `(H, W)` bool: `(K,)` bool."""
-    num_labels = int(labels.max(initial=0))
-    if unknown is None:
-        return np.zeros(num_labels, dtype=bool)
-    areas, inside = (
-        np.bincount(part.ravel(), minlength=num_labels + 1)[1:] for part in (labels, labels[unknown.numpy()])
-    )
+    areas, inside = _areas(labels, unknown)
     return 2 * inside > areas
 
 
-def label_ious(labels: np.ndarray, masks: np.ndarray) -> np.ndarray:
-    """The IoU of each label with each mask: `(H, W)` of 0 to K and `(N, H, W)` bool -> `(K, N)` float64."""
-    num_labels = int(labels.max(initial=0))
-    areas = np.bincount(labels.ravel(), minlength=num_labels + 1)[1:]
-    shared = [np.bincount(labels[mask], minlength=num_labels + 1)[1:] for mask in masks]
+def label_ious(labels: np.ndarray, masks: np.ndarray, *, unknown: Tensor | None = None) -> np.ndarray:
+    """The IoU of each label with each mask.
+
+    Args:
+        labels: `(H, W)` of 0 to K.
+        masks: `(N, H, W)` bool, each with a pixel.
+        unknown: `(H, W)` bool, pixels outside of all masks that belong to no label; None: there are none.
+
+    Returns:
+        `(K, N)` float64.
+    """
+    areas, inside = _areas(labels, unknown)
+    shared = [np.bincount(labels[mask], minlength=len(areas) + 1)[1:] for mask in masks]
     if not shared:
-        return np.zeros((num_labels, 0))
+        return np.zeros((len(areas), 0))
     together = np.stack(shared, axis=1).astype(np.float64)  # (K, N)
     own = np.array([np.count_nonzero(mask) for mask in masks])
-    return together / (areas[:, None] + own[None] - together)
+    return together / ((areas - inside)[:, None] + own[None] - together)
+
+
+def _areas(labels: np.ndarray, unknown: Tensor | None) -> tuple[np.ndarray, np.ndarray]:
+    """How many pixels each label has, and how many of them are unknown: twice `(K,)` int64."""
+    count = int(labels.max(initial=0)) + 1
+    areas = np.bincount(labels.ravel(), minlength=count)[1:]
+    inside = np.zeros_like(areas) if unknown is None else np.bincount(labels[unknown.numpy()], minlength=count)[1:]
+    return areas, inside

@@ -32,7 +32,7 @@ class VolumesProtocol:
     """Dice, surface Dice, Hausdorff distance and volume of each class of each volume.
 
     A model that tells the class of each pixel is given no prompts and sees every slice of the part, those without an
-    object too; any other is prompted for the objects of the slices that hold one.
+    object and those with too small ones too; any other is prompted for the objects of the slices that hold one.
 
     Attributes:
         prompt: `box` or `click`.
@@ -126,7 +126,7 @@ class VolumesProtocol:
             )
         if self.save_volumes and not slices.objects.has_label_values():
             raise ValueError(f"Expected a class of one label value to write, but {slices.objects} has unions alone.")
-        return slices.with_empty(1.0) if request.model.pixel_class_names else slices
+        return slices.every_slice() if request.model.pixel_class_names else slices
 
     def _ask(self, request: Request, *, on_images: Callable[[int], object]) -> Callable[[VolumeSlices], VolumeAnswer]:
         """How the model is asked for a volume."""
@@ -144,8 +144,8 @@ class VolumesProtocol:
 
 
 def _left_out(slices: VolumeSlices) -> tuple[int, list[str]]:
-    """How many slices without an object belong to the part but are not measured, and the volumes of which none is."""
-    missing = set(slices.with_empty(1.0).entries) - set(slices.entries)
+    """How many slices of the part are not measured, as no object in them counts, and the volumes of which none is."""
+    missing = set(slices.every_slice().entries) - set(slices.entries)
     volumes = {entry.volume for entry in missing} - {entry.volume for entry in slices.entries}
     return len(missing), [slices.volumes[number].name for number in sorted(volumes)]
 

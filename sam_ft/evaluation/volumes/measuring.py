@@ -85,20 +85,30 @@ class VolumeTruth:
     Attributes:
         masks: slice -> class -> `(H, W)` bool, of the classes that the slice holds.
         ignored: slice -> `(H, W)` bool, pixels whose class nobody knows; of slices that have any.
+        too_small: slice -> class -> `(H, W)` bool, its objects that are too small to count; for other classes they are
+            like any other pixel.
     """
 
     masks: dict[int, dict[str, np.ndarray]]
     ignored: dict[int, np.ndarray]
+    too_small: dict[int, Mapping[str, np.ndarray]]
 
     def of_class(self, class_name: str) -> dict[int, np.ndarray]:
         """Slice -> the pixels of a class, of the slices that hold it."""
         return {index: masks[class_name] for index, masks in self.masks.items() if class_name in masks}
+
+    def counted(self, mask: np.ndarray, index: int, *, class_name: str) -> np.ndarray:
+        """The pixels of an answer for a class in a slice, `(H, W)` bool, but for those that belong to neither side."""
+        for neither in (self.ignored.get(index), self.too_small[index].get(class_name)):
+            mask = mask if neither is None else mask & ~neither
+        return mask
 
 
 def truth_of(slices: VolumeSlices) -> VolumeTruth:
     """The objects of each class together, in each slice of one volume; no image is read."""
     masks: dict[int, dict[str, np.ndarray]] = {}
     ignored = {}
+    too_small = {}
     for place, entry in enumerate(slices.entries):
         sample = slices.without_image(place)
         own = masks.setdefault(entry.index, {})
@@ -106,19 +116,18 @@ def truth_of(slices: VolumeSlices) -> VolumeTruth:
             own[name] = own[name] | mask if name in own else mask
         if (unknown := sample.unknown) is not None:
             ignored[entry.index] = unknown.numpy()
-    return VolumeTruth(masks=masks, ignored=ignored)
+        too_small[entry.index] = slices.too_small(entry)
+    return VolumeTruth(masks=masks, ignored=ignored, too_small=too_small)
 
 
 def _predicted(
     slices: VolumeSlices, answer: VolumeAnswer, truth: VolumeTruth, *, class_name: str
 ) -> dict[int, np.ndarray]:
-    """Slice -> the pixels of a class in the answer, `(H, W)` bool, without those whose class nobody knows."""
+    """Slice -> the pixels of a class in the answer, `(H, W)` bool, without those that belong to neither side."""
     value = slices.objects.label_value(class_name)
     masks = {index: answer.mask(class_name, index, value=value) for index in truth.masks}
     return {
-        index: mask & ~truth.ignored[index] if index in truth.ignored else mask
-        for index, mask in masks.items()
-        if mask is not None
+        index: truth.counted(mask, index, class_name=class_name) for index, mask in masks.items() if mask is not None
     }
 
 

@@ -18,7 +18,7 @@ _PROMPTED = (
     "Each slice is asked for by itself, with a {prompt} for every object that it holds. So the user is taken to know "
     "which slices hold an object: nothing can be found in others. A model without prompts has no such help."
 )
-_WITHOUT = "Each slice is classified pixel by pixel, without prompts, those that hold no object too."
+_WITHOUT = "Each slice is classified pixel by pixel, without prompts, those that hold no object or too small ones too."
 _KEYS = ("dice", "nsd", "hd95_mm", "slice_dice")
 
 

@@ -1,7 +1,7 @@
 """How well a model segments whole volumes: Dice, surface Dice, Hausdorff distance and volume of each class.
 
 A class is scored on the voxels of the volume's own grid. Its truth is what the data set counts as objects, so that
-objects below its smallest area belong to neither side, nor do voxels whose class nobody knows.
+objects below its smallest area belong to neither side of their class, nor do voxels whose class nobody knows to any.
 
 One rule for absent classes: absent in the truth and in the prediction, a class is not counted in that volume; absent in
 one of them, its Dice and surface Dice are 0 and its Hausdorff distance is the diagonal of the volume. Of a slice it is
@@ -154,7 +154,7 @@ class VolumeMeasurement:
         tolerance_mm: of the surface Dice.
         prompt: what the model was given: `none`, `box` or such as `3 clicks`.
         num_slices: that were measured, of all volumes.
-        num_slices_left_out: that hold no object, so that a prompted model was not asked for them.
+        num_slices_left_out: that hold no object which is large enough, so that a prompted model was not asked for them.
         volumes_left_out: the names of the volumes of which no slice was measured.
     """
 

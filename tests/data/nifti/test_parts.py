@@ -105,8 +105,13 @@ def test_a_slice_whose_objects_are_too_small_is_not_taken_for_an_empty_one(nifti
     label = cube(first=3, last=3)
     label[0, 0, 5] = 1
     nifti.save_case("a", label)
-    added = {entry.index for entry in NiftiSlices(*nifti.patterns).with_empty(1.0).entries}
+    dataset = NiftiSlices(*nifti.patterns)
+    added = {entry.index for entry in dataset.with_empty(1.0).entries}
     assert added == set(range(8)) - {5}
+    assert [entry.index for entry in dataset.every_slice().entries] == list(range(8))
+    small = {entry.index: dataset.too_small(entry) for entry in dataset.every_slice().entries}
+    assert [index for index, found in small.items() if found] == [5] and small[5]["label_1"].sum() == 1
+    assert [entry.index for entry in dataset.only(lambda entry: entry.index < 5).every_slice().entries] == [*range(5)]
 
 
 def test_slabs_have_no_groups(nifti: Any) -> None:

@@ -28,7 +28,7 @@ from sam_ft.evaluation.protocols.request import Request
 from sam_ft.inference.proposals import Filtered, Proposals, propose, select
 from sam_ft.metrics.average_precision import average_recall
 from sam_ft.metrics.bootstrap import draws
-from sam_ft.metrics.detection import detection_accuracy, greedy_matches, mask_ious, overlapping_pairs
+from sam_ft.metrics.detection import IOU_THRESHOLDS, detection_accuracy, greedy_pairs, mask_ious, overlapping_pairs
 from sam_ft.metrics.resampled_precision import resampled_precisions
 from sam_ft.models.sam.heads import add_semantic_head
 from sam_ft.models.sam.model import Sam
@@ -150,6 +150,19 @@ def test_a_mask_where_nobody_knows_anything_is_not_wrong() -> None:
     assert half.accuracy == pytest.approx(1 / 2) and half.panoptic.false_positives == 1
 
 
+@pytest.mark.parametrize("side", [5, 6])
+def test_unknown_pixels_make_a_mask_no_worse_but_for_average_precision(side: int) -> None:
+    """A mask that is an object and unknown cells, 9 beside 16 or 20 beside 16; COCO has these in its area."""
+    proposals, sample = proposed((0, 0, side), predicted=[0.9]), sample_of(FIRST, ignored=(0, 0, 8))
+    image, segments = compare_image(proposals, sample, GeneratorSettings())
+    summary = measured(image).summary
+    assert image.accuracy == summary["pq"] == 1
+    (found,) = image.objects
+    assert found.best_kept_iou == found.best_proposal_iou == 1
+    assert image.kept.hits[:, 0].tolist() == [16 / side**2 >= threshold for threshold in IOU_THRESHOLDS]
+    assert set(coloured(sample, segments)[1].unique().tolist()) == {0, 1}
+
+
 def test_a_mask_that_has_no_pixel_at_the_source_is_none() -> None:
     proposals = proposed(FIRST, SECOND, predicted=[0.9, 0.95])
     logits = proposals.low_res_logits[:, ::4, ::4].clone()
@@ -214,7 +227,7 @@ def test_masks_are_measured_at_the_source_as_a_brute_force_does(wide: tuple[Prop
     ).indices
     masks = proposals.frame.logits_to_source(proposals.low_res_logits[kept]) > 0
     ious = mask_ious(masks, sample.masks)
-    matched = greedy_matches(overlapping_pairs(ious))
+    matched = greedy_pairs(overlapping_pairs(ious))
     assert len(matched) > 1 and len(masks) > len(matched)
     score = detection_accuracy(matched, num_masks=len(masks), num_objects=len(sample.masks))
     assert image.accuracy == pytest.approx(score)

@@ -93,10 +93,14 @@ def test_boundary_far_from_any_interior_belongs_to_nothing() -> None:
 def test_ious_of_labels_are_those_of_their_masks() -> None:
     generator = np.random.default_rng(0)
     labels = generator.integers(0, 5, (12, 14)).astype(np.int32)
-    masks = generator.random((6, 12, 14)) > 0.5
+    masks = generator.random((6, 12, 14)) > 0.8
     own = torch.from_numpy(np.stack([labels == number for number in range(1, 5)]))
     expected = mask_ious(own, torch.from_numpy(masks)).numpy()
     np.testing.assert_allclose(label_ious(labels, masks), expected, atol=1e-6)
+    unknown = torch.from_numpy((generator.random((12, 14)) > 0.5) & ~masks.any(axis=0))
+    assert unknown.any()
+    expected = mask_ious(own & ~unknown, torch.from_numpy(masks)).numpy()
+    np.testing.assert_allclose(label_ious(labels, masks, unknown=unknown), expected, atol=1e-6)
 
 
 def test_objects_are_matched_and_written(tmp_path: Path) -> None:
@@ -136,6 +140,19 @@ def test_a_found_object_that_nobody_knows_is_neither_right_nor_wrong(
     outcome = InstancesProtocol()(request_of(Knows(answer), samples, tmp_path))
     assert outcome.summary["num_found"] == (3 if is_excused else 4)
     assert outcome.summary["msa"] == (1 if is_excused else 3 / 4)
+
+
+@pytest.mark.parametrize("width", [9, 11])
+def test_unknown_pixels_make_no_answer_worse(tmp_path: Path, width: int) -> None:
+    """A square of 100 pixels, found with 90 or 110 unknown ones beside it: all that is known of it is right."""
+    ignored = torch.zeros(32, 32, dtype=torch.bool)
+    ignored[4:14, 12 : 12 + width] = True
+    samples = BoundarySamples([replace(sample(num=1), ignored=ignored)], boundary_px=2)  # type: ignore[arg-type]
+    answer = classes_of(samples[0])
+    answer[4:14, 2 : 12 + width] = 1
+    outcome = InstancesProtocol()(request_of(Knows(answer), samples, tmp_path))
+    assert (outcome.summary["best_iou"], outcome.summary["msa"]) == (1, 1)
+    assert outcome.summary["num_found"] == 1
 
 
 def test_ten_images_have_intervals(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from sam_ft.data.volumes.objects import ObjectRule
 from sam_ft.data.volumes.slices import VolumeSlices
 from sam_ft.evaluation.protocols.request import Request
 from sam_ft.evaluation.protocols.volumes import VolumesProtocol
-from sam_ft.evaluation.volumes.answers import BOX, classified_volume, prompted_volume
+from sam_ft.evaluation.volumes.answers import BOX, VolumeAnswer, classified_volume, prompted_volume
 from sam_ft.evaluation.volumes.measuring import measure_volume
 from sam_ft.evaluation.volumes.page import class_table
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement, VolumeScore, score_class, slice_dices, summarise_class
@@ -250,7 +250,10 @@ def test_a_model_without_prompts_is_measured_on_slices_without_object_too(root: 
     assert first["object_slices_dice"] == summary["object_slices_dice"] == 1
     assert summary["left_out"] == {"num_slices": 0, "volumes": []} and outcome.left_out == {"slices": 0, "volumes": 0}
     assert np.array_equal(np.asarray(nibabel.load(tmp_path / "out" / "volumes" / "c.nii.gz").dataobj), image)
-    assert "without prompts, those that hold no object too" in (tmp_path / "out" / "index.html").read_text()
+    assert (
+        "without prompts, those that hold no object or too small ones too"
+        in (tmp_path / "out" / "index.html").read_text()
+    )
 
 
 def test_what_a_prompted_model_was_not_asked_for_is_written_down(box_model: Model, root: Path, tmp_path: Path) -> None:
@@ -264,6 +267,44 @@ def test_what_a_prompted_model_was_not_asked_for_is_written_down(box_model: Mode
     assert summary["object_slices_dice"] == summary["dice"] == 1
     classified = VolumesProtocol()(request_of(ByGrey(), slices, tmp_path / "unet", pictures=0))
     assert classified.images == prompted.images and classified.left_out == {"slices": 0, "volumes": 0}
+
+
+def with_specks() -> np.ndarray:
+    """Beside the boxes one pixel of class 1 in slice 3 and one of class 2, which alone are too small, in slice 7."""
+    label = blocks(classes=(1,))
+    label[20, 15, 3] = 1
+    label[20, 15, 7] = 2
+    return label
+
+
+def test_objects_that_are_too_small_are_of_neither_side(box_model: Model, root: Path, tmp_path: Path) -> None:
+    """A model that finds them is as good as one that does not; a wrong class and what lies beside them is wrong."""
+    save(root / "d", with_specks())
+    slices = part(root, kind="components", split=GroupSplit(val=["b"], test=["d"]))
+    classified = VolumesProtocol()(request_of(ByGrey(), slices, tmp_path / "unet", pictures=0))
+    assert classified.summary["dice"] == classified.summary["nsd"] == 1
+    assert classified.summary["num_slices"] == 8 and classified.left_out == {"slices": 0, "volumes": 0}
+    prompted = VolumesProtocol()(request_of(promptable(box_model), slices, tmp_path / "sam", pictures=0))
+    assert prompted.summary["dice"] == 1 and prompted.left_out == {"slices": 4, "volumes": 0}
+    assert prompted.images == classified.images == ["d"]
+    every = slices.every_slice()
+    answer = classified_volume(ByGrey(), every)
+    assert answer.labels[7].sum() == 2 and answer.labels[3].sum() == 65  # it does find them
+    answer.labels[7][answer.labels[7] == 2] = 1
+    found = measure_volume(every, answer, tolerance_mm=1.0).scores[0]
+    assert found.dice == pytest.approx(2 * 256 / (256 + 257))
+
+
+def test_of_a_union_and_its_parts_each_has_its_own_small_objects(root: Path) -> None:
+    """The pixel of class 2 beside a box of class 1 is too small by itself, and a part of their union."""
+    label = blocks(classes=(1,))
+    label[10, 5, 3] = 2
+    save(root / "d", label)
+    slices = part(root, classes={"two": 2, "both": [1, 2]}, split=GroupSplit(val=["b"], test=["d"]))
+    small = slices.too_small(slices.entries[1])
+    assert list(small) == ["two"] and small["two"].sum() == 1
+    found = {each.class_name: each for each in measure_volume(slices, VolumeAnswer(), tolerance_mm=1.0).scores}
+    assert found["two"].dice is None and found["both"].truth_ml == pytest.approx((4 * 64 + 1) * 3 / 1000)
 
 
 def test_slices_of_other_parts_are_not_measured(root: Path) -> None:
