@@ -19,7 +19,7 @@ from sam_ft.evaluation.showing.miou_tables import (
     measured_on,
     shown_keys,
 )
-from sam_ft.metrics.bootstrap import Interval
+from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, Interval
 from sam_ft.pages.page import Table
 
 
@@ -74,8 +74,13 @@ def parts_table(parts: Parts, *, heading: str) -> Table:
     table = class_table(parts.summaries, heading=heading, intervals=parts.intervals)
     if len(parts.records) < 2:
         return table
-    mean = (with_interval(key, parts.mean, parts.mean_intervals) for key in shown_keys(parts.summaries))
-    return replace(table, rows=[*table.rows, ["mean", "", *mean]])
+    keys = shown_keys(parts.summaries)
+    mean = [with_interval(key, parts.mean, parts.mean_intervals) for key in keys]
+    without = any(parts.intervals.values()) and any(
+        key in parts.mean and key not in parts.mean_intervals for key in keys
+    )
+    caption = f"A mean has no interval where a {heading} is in fewer than {LEAST_CLUSTERS} images." if without else ""
+    return replace(table, rows=[*table.rows, ["mean", "", *mean]], caption=caption)
 
 
 def sizes_table(measurement: Measurement) -> Table:
