@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key, prompt_key, prompt_order, prompt_words
+from sam_ft.evaluation.records.sizes import SizeClass
 from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"
@@ -39,19 +40,6 @@ class Change:
         if self.low is None or self.high is None:
             return UNKNOWN
         return BETTER if self.low > 0 else WORSE if self.high < 0 else SAME
-
-
-@dataclass(frozen=True)
-class SizeClass:
-    """Objects of at least `least` and less than `below` pixels of the source."""
-
-    name: str
-    least: float
-    below: float
-
-    def holds(self, area_px: float) -> bool:
-        """Whether an area belongs to it."""
-        return self.least <= area_px < self.below
 
 
 def change(

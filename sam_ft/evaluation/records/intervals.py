@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sam_ft.evaluation.records.mask_record import MaskRecord
-from sam_ft.evaluation.records.number_of_clicks import CLICKS, clicks_needed, never_reached
-from sam_ft.evaluation.records.summaries import Figure, figures
+from sam_ft.evaluation.records.number_of_clicks import clicks_needed, never_reached
+from sam_ft.evaluation.records.summaries import CLICKS, Figure, figures
 from sam_ft.metrics.bootstrap import (
     LEAST_CLUSTERS,
     Interval,

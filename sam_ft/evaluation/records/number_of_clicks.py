@@ -11,11 +11,9 @@ from collections.abc import Sequence
 import torch
 
 from sam_ft.evaluation.records.mask_record import MaskRecord
-from sam_ft.evaluation.records.summaries import Figure
+from sam_ft.evaluation.records.summaries import CLICKS, FAILURES, Figure
 
 PERCENTS = (85, 90)
-CLICKS, FAILURES = "noc@", "nof@"
-"""How the names of figures begin that are numbers of clicks, and of masks that never got there."""
 
 
 def clicks_needed(records: Sequence[MaskRecord]) -> dict[str, Figure]:

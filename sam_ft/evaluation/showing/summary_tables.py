@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from sam_ft.evaluation.measuring import Measurement
 from sam_ft.evaluation.records.intervals import intervals
-from sam_ft.evaluation.records.number_of_clicks import CLICKS, FAILURES
 from sam_ft.evaluation.records.parts import Parts
 from sam_ft.evaluation.records.sizes import records_by_size
-from sam_ft.evaluation.records.summaries import BOUNDARY, ORACLE, miou_keys, summarise
+from sam_ft.evaluation.records.summaries import BOUNDARY, CLICKS, FAILURES, ORACLE, miou_keys, summarise
 from sam_ft.evaluation.showing.figures import IN_BRACKETS, with_interval
 from sam_ft.evaluation.showing.miou_tables import (
     class_accuracy_table,
