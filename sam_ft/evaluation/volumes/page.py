@@ -38,10 +38,7 @@ def volume_page(
     summary = measurement.summary
     asked = _WITHOUT if measurement.prompt == "none" else _PROMPTED.format(prompt=measurement.prompt)
     names = _names(measurement.tolerance_mm)
-    cards = [
-        Card(names[key], with_interval(key, summary, {}), _over_classes(measurement, key))
-        for key in _KEYS
-    ]
+    cards = [Card(names[key], with_interval(key, summary, {}), _over_classes(measurement, key)) for key in _KEYS]
     return Page(
         title=title,
         subtitle=f"{summary['num_volumes']:,.0f} volumes, {summary['num_slices']:,.0f} slices",

@@ -22,9 +22,6 @@ def test_a_figure_has_the_places_that_it_needs(key: str, text: str) -> None:
 
 
 def test_a_figure_without_an_interval_stands_alone_and_none_is_empty() -> None:
-    summary, intervals = (
-        {"miou@1": 0.5, "miou@3": 0.75},
-        {"miou@1": Interval(0.5, 0.4, 0.625), "box": Interval(1, 1, 1)},
-    )
-    found = [with_interval(key, summary, intervals) for key in ("miou@1", "miou@3", "box")]
+    intervals = {"miou@1": Interval(0.5, 0.4, 0.625), "box": Interval(1, 1, 1)}
+    found = [with_interval(key, {"miou@1": 0.5, "miou@3": 0.75}, intervals) for key in ("miou@1", "miou@3", "box")]
     assert found == ["0.500 [0.400, 0.625]", "0.750", ""]
