@@ -115,6 +115,12 @@ def test_differences_are_rows_under_their_groups_coloured_by_what_is_clear() -> 
     assert axes.get_ylim()[0] > axes.get_ylim()[1]  # from top to bottom
 
 
+def test_a_difference_without_an_interval_is_a_grey_dot() -> None:
+    axes = differences_figure([Difference("box", 0.1, None, None)], title="t").axes[0]
+    (_, dot) = axes.lines
+    assert list(dot.get_xdata()) == [0.1] and dot.get_color() == "#8A9099"
+
+
 def test_no_differences_are_refused() -> None:
     with pytest.raises(ValueError, match="at least one difference"):
         differences_figure([], title="t")

@@ -13,6 +13,7 @@ import textwrap
 from pathlib import Path
 
 from sam_ft.evaluation.comparing.changes import Change
+from sam_ft.evaluation.comparing.changes_shown import interval_of
 from sam_ft.evaluation.comparing.page import comparing_page
 from sam_ft.evaluation.comparing.pairs import ModelComparison, compare, pair
 from sam_ft.evaluation.records.file import read_records
@@ -73,9 +74,8 @@ def name_of(row: Change) -> str:
 
 def line_of(row: Change, *, width: int) -> str:
     """One difference."""
-    interval = f"[{signed(row.low)}, {signed(row.high)}]"
-    values = f"{row.count:>7,} masks  {row.before:.3f} -> {row.after:.3f}  {signed(row.difference):>6}  {interval:<16}"
-    return f"  {name_of(row):<{width}} {values}  {row.verdict}"
+    values = f"{row.count:>7,} masks  {row.before:.3f} -> {row.after:.3f}  {signed(row.difference):>6}"
+    return f"  {name_of(row):<{width}} {values}  {interval_of(row):<16}  {row.verdict}"
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -15,6 +15,7 @@ from tqdm import tqdm
 from sam_ft.checkpoints import load_model
 from sam_ft.cli import find_configs
 from sam_ft.data.splits import SampleDataset
+from sam_ft.evaluation.comparing.changes_shown import interval_of
 from sam_ft.evaluation.comparing.forgetting import Answers, Comparison, answers, write_comparisons
 from sam_ft.evaluation.comparing.forgetting_page import forgetting_page
 from sam_ft.evaluation.showing.cases import ShownCase, cases_to_show, spread_over
@@ -152,8 +153,7 @@ def described(comparison: Comparison) -> str:
     summary = comparison.before.measurement.summary
     lines = [f"\n{comparison.title}: {summary['num_images']:g} images, {summary['num_masks']:g} masks"]
     for row in comparison.changes:
-        interval = f"[{signed(row.low)}, {signed(row.high)}]"
-        values = f"{row.before:.3f} -> {row.after:.3f}  {signed(row.difference):>6}  {interval:<16}"
+        values = f"{row.before:.3f} -> {row.after:.3f}  {signed(row.difference):>6}  {interval_of(row):<16}"
         lines.append(f"  {row.prompt:<30} {values}  {row.verdict}")
     return "\n".join(lines)
 

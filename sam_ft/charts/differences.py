@@ -13,17 +13,17 @@ from sam_ft.pictures import blank_figure
 
 @dataclass(frozen=True)
 class Difference:
-    """A difference and its interval; it is clear if the interval lies on one side of zero."""
+    """A difference and its interval, if it has one; it is clear if the interval lies on one side of zero."""
 
     label: str
     value: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
     group: str = ""  # rows of one group stand together under its name
 
 
 def differences_figure(differences: Sequence[Difference], *, title: str, dark: bool = False) -> Figure:
-    """One row per difference, with its interval: green above zero, orange below, grey where zero lies inside.
+    """One row per difference, with its interval: green above zero, orange below, else grey; a dot alone if it has none.
 
     Args:
         differences: from top to bottom.
@@ -42,8 +42,10 @@ def differences_figure(differences: Sequence[Difference], *, title: str, dark: b
     axes = figure.add_axes((0.39, 0.45 / height, 0.59, 1 - 0.8 / height))
     axes.axvline(0, color="#8A9099", linewidth=1.2, linestyle="--")
     for place, row in zip(places, differences, strict=True):
-        colour = SERIES[3] if row.low > 0 else SERIES[2] if row.high < 0 else "#8A9099"
-        axes.plot([row.low, row.high], [place, place], "-", color=colour, linewidth=2.4, solid_capstyle="round")
+        colour = "#8A9099"
+        if row.low is not None and row.high is not None:
+            colour = SERIES[3] if row.low > 0 else SERIES[2] if row.high < 0 else colour
+            axes.plot([row.low, row.high], [place, place], "-", color=colour, linewidth=2.4, solid_capstyle="round")
         axes.plot(row.value, place, "o", color=colour, markersize=6.5)
     for place, heading in headings:
         axes.text(

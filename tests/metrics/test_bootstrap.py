@@ -1,11 +1,20 @@
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 import torch
 from scipy.stats import bootstrap
 
-from sam_ft.metrics.bootstrap import Interval, clustered_interval, draws, interval_or_none, resampled_sums
+from sam_ft.metrics.bootstrap import (
+    Interval,
+    clustered_interval,
+    draws,
+    interval_of_mean_of_ratios,
+    interval_or_none,
+    resampled_sums,
+)
 
 
 def test_one_value_per_cluster_gives_the_interval_of_scipy() -> None:
@@ -74,3 +83,19 @@ def test_fewer_than_ten_clusters_have_no_interval() -> None:
     names = [str(number) for number in range(10)]
     assert interval_or_none(torch.arange(20.0), [*names[:9], *names[:9], "0", "1"]) is None
     assert interval_or_none(torch.arange(10.0), names) == clustered_interval(torch.arange(10.0), names)
+
+
+def test_a_mean_of_ratios_reaches_farther_where_resamples_lie_away_from_it() -> None:
+    resampled = torch.linspace(0.4, 0.6, 201).double()  # 0.5 on average
+    assert interval_of_mean_of_ratios(resampled, 0.5).ends == pytest.approx((0.405, 0.595))
+    assert interval_of_mean_of_ratios(resampled, 0.55).ends == pytest.approx((0.405, 0.695))
+    assert interval_of_mean_of_ratios(resampled, 0.47).ends == pytest.approx((0.345, 0.595))
+    without = torch.cat([resampled, torch.tensor([torch.nan])])
+    assert interval_of_mean_of_ratios(without, 0.55).ends == pytest.approx((0.405, 0.695))
+
+
+def test_a_mean_of_ratios_stays_within_what_it_can_be() -> None:
+    resampled = torch.linspace(0.9, 1.0, 101).double()  # 0.95 on average
+    assert interval_of_mean_of_ratios(resampled, 0.99).ends == (pytest.approx(0.9025), 1.0)
+    assert interval_of_mean_of_ratios(1 - resampled, 0.01).ends == (0.0, pytest.approx(0.0975))
+    assert interval_of_mean_of_ratios(3 * resampled, 2.97, limits=(1.0, math.inf)).high == pytest.approx(3.2325)

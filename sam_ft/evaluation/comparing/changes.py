@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 
 from sam_ft.evaluation.records.mask_record import MaskRecord, answer_key, prompt_key, prompt_order, prompt_words
+from sam_ft.evaluation.records.sizes import SizeClass
 from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, clustered_interval
 
 BETTER, WORSE, SAME, UNKNOWN = "better", "worse", "no clear difference", "too few images"
@@ -18,7 +19,10 @@ SMALL, LARGE = 32**2, 96**2
 
 @dataclass(frozen=True)
 class Change:
-    """The mean of something over masks (or images) before and after, and the 95 % interval of the paired difference."""
+    """The mean of something over masks (or images) before and after, and the 95 % interval of the paired difference.
+
+    It has no interval if there are fewer than `LEAST_CLUSTERS` images.
+    """
 
     prompt: str  # what was asked: "1 click", "box", ...
     objects: str  # of which objects: "all", or a size
@@ -27,28 +31,15 @@ class Change:
     before: float
     after: float
     difference: float
-    low: float
-    high: float
+    low: float | None
+    high: float | None
 
     @property
     def verdict(self) -> str:
         """In words: better or worse if the interval lies on one side of zero."""
-        if self.num_images < LEAST_CLUSTERS:
+        if self.low is None or self.high is None:
             return UNKNOWN
         return BETTER if self.low > 0 else WORSE if self.high < 0 else SAME
-
-
-@dataclass(frozen=True)
-class SizeClass:
-    """Objects of at least `least` and less than `below` pixels of the source."""
-
-    name: str
-    least: float
-    below: float
-
-    def holds(self, area_px: float) -> bool:
-        """Whether an area belongs to it."""
-        return self.least <= area_px < self.below
 
 
 def change(
@@ -69,17 +60,18 @@ def change(
     if len(before) != len(after):
         raise ValueError(f"Expected paired values, but got {len(before)} before and {len(after)} after.")
     first, second = (torch.tensor(values, dtype=torch.float64) for values in (before, after))
-    interval = clustered_interval(second - first, images)
+    interval, num_images = clustered_interval(second - first, images), len(set(images))
+    low, high = interval.ends if num_images >= LEAST_CLUSTERS else (None, None)
     return Change(
         prompt=prompt,
         objects=objects,
         count=len(before),
-        num_images=len(set(images)),
+        num_images=num_images,
         before=float(first.mean()),
         after=float(second.mean()),
         difference=interval.mean,
-        low=interval.low,
-        high=interval.high,
+        low=low,
+        high=high,
     )
 
 

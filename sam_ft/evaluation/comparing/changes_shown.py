@@ -20,7 +20,7 @@ INTERVALS = (
 def changes_table(
     changes: Sequence[Change], *, caption: str = "", names: tuple[str, str] = ("before", "after")
 ) -> Table:
-    """One row per change; a difference that may be chance stands in brackets."""
+    """One row per change; a difference that may be chance stands in brackets, and so does one of too few images."""
     rows = []
     for row in changes:
         difference = signed(row.difference)
@@ -32,12 +32,17 @@ def changes_table(
                 f"{row.before:.3f}",
                 f"{row.after:.3f}",
                 difference if row.verdict in (BETTER, WORSE) else f"({difference})",
-                f"[{signed(row.low)}, {signed(row.high)}]",
+                interval_of(row),
                 row.verdict,
             ]
         )
     columns = ["prompt", "count", *names, "difference", "95 % interval", "verdict"]
     return Table(columns=columns, rows=rows, caption=caption)
+
+
+def interval_of(change: Change) -> str:
+    """`[+0.010, +0.030]`; empty for too few images."""
+    return "" if change.low is None or change.high is None else f"[{signed(change.low)}, {signed(change.high)}]"
 
 
 def changes_picture(differences: Sequence[Difference], *, alt: str) -> Picture:

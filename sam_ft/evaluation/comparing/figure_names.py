@@ -1,9 +1,9 @@
-"""How the figures of a summary are called and written in a table."""
+"""How the figures of a summary are called in a table."""
 
 from __future__ import annotations
 
 from sam_ft.evaluation.records.mask_record import prompt_words
-from sam_ft.evaluation.records.summaries import BOUNDARY, ORACLE
+from sam_ft.evaluation.records.summaries import BOUNDARY, CLICKS, FAILURES, ORACLE
 
 _HEADINGS = {
     "miou": "mIoU",
@@ -25,8 +25,7 @@ _HEADINGS = {
     "absolute_relative_difference": "volume off by a share of",
 }
 _ASKED = {"miou@": "mIoU", BOUNDARY: "boundary IoU", "class_accuracy@": "class accuracy"}
-_CLICKS = {"noc@": "clicks to IoU", "nof@": "never at IoU"}
-_TWO_PLACES = ("hd95_mm", "difference_ml", "noc@")
+_CLICKS = {CLICKS: "clicks to IoU", FAILURES: "never at IoU"}
 
 
 def heading(key: str) -> str:
@@ -41,10 +40,3 @@ def heading(key: str) -> str:
             asked = key.removeprefix(start).removesuffix(ORACLE)
             return f"{words}, {prompt_words(asked)}{', best of three' if key.endswith(ORACLE) else ''}"
     return _HEADINGS.get(key, key)
-
-
-def written(value: float, key: str) -> str:
-    """A value with as many places as its figure needs; counts as whole numbers."""
-    if key.startswith("nof@"):
-        return f"{value:,.0f}"
-    return f"{value:.2f}" if key.startswith(_TWO_PLACES) else f"{value:.3f}"

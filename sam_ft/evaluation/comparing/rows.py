@@ -8,8 +8,8 @@ from pathlib import Path
 
 from sam_ft.data.json_files import read_json_object
 from sam_ft.evaluation.comparing.measured import Measured, measured_in
+from sam_ft.evaluation.records.summaries import FAILURES
 
-COUNT = "nof@"
 """How the names of figures begin that are counts, and are added up over folds."""
 
 
@@ -68,7 +68,7 @@ class Row:
         """The means over the folds, of counts the sums."""
         shared = [key for key in self.folds[0].figures if all(key in fold.figures for fold in self.folds)]
         sums = {key: sum(fold.figures[key] for fold in self.folds) for key in shared}
-        return {key: total if key.startswith(COUNT) else total / len(self.folds) for key, total in sums.items()}
+        return {key: total if key.startswith(FAILURES) else total / len(self.folds) for key, total in sums.items()}
 
     @property
     def intervals(self) -> Mapping[str, tuple[float, float]]:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sam_ft.evaluation.comparing.figure_names import heading, written
+from sam_ft.evaluation.comparing.figure_names import heading
 from sam_ft.evaluation.comparing.rows import Row, expect_same_images
+from sam_ft.evaluation.showing.figures import written_with_ends
 from sam_ft.files import write_json
 from sam_ft.pages.page import Table
 from sam_ft.pages.tables import write_tables
@@ -106,12 +107,7 @@ def join(rows: Sequence[Row], *, figures: Sequence[str] | None = None) -> Joined
 
 def _cell(row: Row, key: str) -> str:
     """A figure as `0.708 [0.690, 0.725]`; empty where the row has none."""
-    figures = row.figures
-    if key not in figures:
-        return ""
-    ends = row.intervals.get(key)
-    brackets = f" [{', '.join(written(end, key) for end in ends)}]" if ends else ""
-    return written(figures[key], key) + brackets
+    return written_with_ends(key, row.figures.get(key), row.intervals.get(key))
 
 
 def _way(row: Row, differing: Sequence[str]) -> str:

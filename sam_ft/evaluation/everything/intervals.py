@@ -18,7 +18,7 @@ NUM_PRECISIONS = 1000
 
 
 def headline_intervals(images: Sequence[ComparedImage], summary: dict[str, float]) -> dict[str, Interval]:
-    """Of mSA, AP and PQ and their parts, as far as there are enough images.
+    """Of mSA, a mean over images, if there are enough; of AP and PQ and their parts, if enough hold an object.
 
     Args:
         images: what was counted.
@@ -27,14 +27,9 @@ def headline_intervals(images: Sequence[ComparedImage], summary: dict[str, float
     if len(images) < LEAST_CLUSTERS:
         return {}
     accuracies = torch.tensor([[each.accuracy] for each in images], dtype=torch.float64)
-    precisions = resampled_precisions([each.kept for each in images], draws(len(images), num_resamples=NUM_PRECISIONS))
-    resampled = {
-        "msa": resampled_sums(accuracies)[:, 0] / len(images),
-        "ap": precisions.mean(dim=1),
-        "ap50": precisions[:, AP50],
-        "ap75": precisions[:, AP75],
-        **_panoptic(images),
-    }
+    resampled = {"msa": resampled_sums(accuracies)[:, 0] / len(images)}
+    if _enough_hold_objects([each.kept for each in images]):
+        resampled |= _precisions(images) | _panoptic(images)
     return {name: percentile_interval(drawn, summary[name]) for name, drawn in resampled.items()}
 
 
@@ -45,7 +40,7 @@ def recall_intervals(images: Sequence[Matches], recalls: dict[int, float]) -> di
         images: of the proposals, of objects of one size.
         recalls: k -> AR@k.
     """
-    if sum(image.num_objects > 0 for image in images) < LEAST_CLUSTERS:
+    if not _enough_hold_objects(images):
         return {}
     found = [[int(image.hits[:, :count].sum()) for count in recalls] for image in images]
     counts = [image.num_objects * len(IOU_THRESHOLDS) for image in images]
@@ -56,6 +51,18 @@ def recall_intervals(images: Sequence[Matches], recalls: dict[int, float]) -> di
         count: percentile_interval(drawn, recall)
         for (count, recall), drawn in zip(recalls.items(), shares, strict=True)
     }
+
+
+def _enough_hold_objects(images: Sequence[Matches]) -> bool:
+    """Else few images stand for all objects, however many without any there are."""
+    return sum(image.num_objects > 0 for image in images) >= LEAST_CLUSTERS
+
+
+def _precisions(images: Sequence[ComparedImage]) -> dict[str, Tensor]:
+    """AP, AP50 and AP75 of each resample: (R,) each."""
+    drawn = draws(len(images), num_resamples=NUM_PRECISIONS)
+    curves = resampled_precisions([each.kept for each in images], drawn)  # (R, T)
+    return {"ap": curves.mean(dim=1), "ap50": curves[:, AP50], "ap75": curves[:, AP75]}
 
 
 def _panoptic(images: Sequence[ComparedImage]) -> dict[str, Tensor]:

@@ -8,7 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, Interval, percentile_interval, resampled_sums
+from sam_ft.metrics.bootstrap import (
+    LEAST_CLUSTERS,
+    Interval,
+    interval_of_mean_of_ratios,
+    percentile_interval,
+    resampled_sums,
+)
 from sam_ft.metrics.confusion import class_ious, mean_iou, pixel_accuracy
 
 
@@ -36,9 +42,9 @@ class PixelIntervals:
     """The 95 % intervals of some images; empty for fewer than `LEAST_CLUSTERS` of them.
 
     Attributes:
-        overall: Of `miou` and `pixel_accuracy`.
+        overall: Of `miou`, if so many images hold each class that counts, and of `pixel_accuracy`.
         classes: From the place of a class to that of its IoU, of the classes that so many images hold. A resample
-            without a class does not count for it.
+            without a class counts neither for it nor for the mean.
     """
 
     overall: dict[str, Interval]
@@ -53,11 +59,14 @@ def pixel_intervals(images: Sequence[ImagePixels], confusion: Tensor) -> PixelIn
     sums = resampled_sums(counts.flatten(1)).view(-1, *counts.shape[1:])  # (R, 3, K)
     right, truth, predicted = sums.unbind(dim=1)  # (R, K)
     ious = (right / (truth + predicted - right)).masked_fill(truth == 0, torch.nan)
-    resampled = {"miou": ious.nanmean(dim=1), "pixel_accuracy": right.sum(dim=1) / truth.sum(dim=1)}
-    means = {"miou": mean_iou(confusion), "pixel_accuracy": pixel_accuracy(confusion)}
-    held = (counts[:, 1] > 0).sum(dim=0) >= LEAST_CLUSTERS  # (K,)
+    holding = (counts[:, 1] > 0).sum(dim=0)  # (K,) images
+    held, counting = holding >= LEAST_CLUSTERS, holding > 0
+    accuracy = right.sum(dim=1) / truth.sum(dim=1)
+    overall = {"pixel_accuracy": percentile_interval(accuracy, pixel_accuracy(confusion))}
+    if torch.equal(held, counting):
+        overall["miou"] = interval_of_mean_of_ratios(ious[:, held].mean(dim=1), mean_iou(confusion))
     own = class_ious(confusion).tolist()
     return PixelIntervals(
-        overall={name: percentile_interval(resampled[name], mean) for name, mean in means.items()},
+        overall=overall,
         classes={k: percentile_interval(ious[:, k], own[k]) for k in held.nonzero().flatten().tolist()},
     )

@@ -10,6 +10,7 @@ from sam_ft.class_pictures import ClassCase, class_figure
 from sam_ft.data.class_maps import class_map
 from sam_ft.evaluation.pixels.semantic import SemanticMeasurement
 from sam_ft.evaluation.showing.figures import IN_BRACKETS, interval_words, with_interval
+from sam_ft.metrics.bootstrap import LEAST_CLUSTERS
 from sam_ft.pages.page import Card, Code, Facts, Page, Picture, Section, Table
 from sam_ft.pages.versions import versions
 from sam_ft.pictures import to_png
@@ -74,6 +75,8 @@ def semantic_table(measurement: SemanticMeasurement) -> Table:
         rows.append([name, iou, f"{100 * (each['pixel_share'] or 0):.1f} %", _mistaken(measurement, index)])
     rows.append(["mean", with_interval("miou", measurement.summary, measurement.intervals), "", ""])
     brackets = f" {IN_BRACKETS}" if measurement.intervals else ""
+    if brackets and "miou" not in measurement.intervals:
+        brackets += f" mIoU has no interval, since a class is in fewer than {LEAST_CLUSTERS} images."
     return Table(
         columns=["class", "IoU", "pixels", "most often taken for"],
         rows=rows,

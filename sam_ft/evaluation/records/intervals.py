@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 
 import torch
@@ -9,8 +10,15 @@ from torch import Tensor
 
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.records.number_of_clicks import clicks_needed, never_reached
-from sam_ft.evaluation.records.summaries import Figure, figures
-from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, Interval, cluster_totals, percentile_interval, resampled_sums
+from sam_ft.evaluation.records.summaries import CLICKS, Figure, figures
+from sam_ft.metrics.bootstrap import (
+    LEAST_CLUSTERS,
+    Interval,
+    cluster_totals,
+    interval_of_mean_of_ratios,
+    percentile_interval,
+    resampled_sums,
+)
 
 
 def intervals(records: Sequence[MaskRecord]) -> dict[str, Interval]:
@@ -45,7 +53,8 @@ def intervals_of_means(
 ) -> dict[str, Interval]:
     """The intervals of means over classes or over sets, in which small parts count like large ones.
 
-    A class that a resample does not hold has no part in its mean.
+    A figure has one only if enough images of each part have it: a part of one image would seem to be known exactly. A
+    resample that misses a part does not count, as if it were drawn again; with ten images that is one in 20,000.
 
     Args:
         parts: the records of each class or set.
@@ -54,19 +63,21 @@ def intervals_of_means(
             together, as suits classes, several of which an image may hold.
 
     Returns:
-        As `intervals`; empty for fewer than `LEAST_CLUSTERS` images, or if they are drawn apart, fewer of one part.
+        As `intervals`; without the figures that fewer than `LEAST_CLUSTERS` images of a part have.
     """
-    counts = [len({record.image for record in records}) for records in parts.values()]
-    images = {record.image: name for name, records in parts.items() for record in records}
-    if not means or (min(counts) if drawn_apart else len(images)) < LEAST_CLUSTERS:
-        return {}
     own = [figures(records) | clicks_needed(records) for records in parts.values()]
-    several = [each[key] for key in means for each in own]
+    keys = [key for key in means if all(len(set(each[key].images)) >= LEAST_CLUSTERS for each in own)]
+    if not keys:
+        return {}
+    images = {record.image: name for name, records in parts.items() for record in records}
+    several = [each[key] for key in keys for each in own]
     resampled = _resampled_means(several, list(images), strata=list(images.values()) if drawn_apart else None)
-    over_parts = resampled.view(len(resampled), len(means), len(parts)).nanmean(dim=2)  # (R, figures)
+    over_parts = resampled.view(len(resampled), len(keys), len(parts)).mean(dim=2)  # (R, figures)
     return {
-        key: percentile_interval(drawn, mean)
-        for (key, mean), drawn in zip(means.items(), over_parts.unbind(dim=1), strict=True)
+        key: interval_of_mean_of_ratios(
+            drawn, means[key], limits=(1.0, math.inf) if key.startswith(CLICKS) else (0.0, 1.0)
+        )
+        for key, drawn in zip(keys, over_parts.unbind(dim=1), strict=True)
     }
 
 

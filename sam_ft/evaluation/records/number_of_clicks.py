@@ -11,11 +11,9 @@ from collections.abc import Sequence
 import torch
 
 from sam_ft.evaluation.records.mask_record import MaskRecord
-from sam_ft.evaluation.records.summaries import Figure
+from sam_ft.evaluation.records.summaries import CLICKS, FAILURES, Figure
 
 PERCENTS = (85, 90)
-CLICKS, FAILURES = "noc@", "nof@"
-"""How the names of figures begin that are numbers of clicks, and of masks that never got there."""
 
 
 def clicks_needed(records: Sequence[MaskRecord]) -> dict[str, Figure]:
@@ -39,12 +37,14 @@ def clicks_to(records: Sequence[MaskRecord], iou: float) -> Figure:
         Of each mask the first round in which it had the IoU, else the last round.
 
     Raises:
-        ValueError: a round is missing, so that the IoU may have been reached there.
+        ValueError: a round is missing, so that the IoU may have been reached there, or no mask was clicked.
     """
     rounds: dict[tuple[str, int], list[MaskRecord]] = {}
     for record in records:
         if record.prompt == "click":
             rounds.setdefault((record.image, record.object_index), []).append(record)
+    if not rounds:
+        raise ValueError("Expected records of clicks, but got none: the evaluation asked without clicks.")
     found, limit = Figure(), torch.tensor(iou)  # float32, as IoUs are
     for own in rounds.values():
         ordered = sorted(own, key=lambda record: record.num_clicks)

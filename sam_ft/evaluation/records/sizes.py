@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
-from sam_ft.evaluation.comparing.changes import SizeClass
 from sam_ft.evaluation.records.mask_record import MaskRecord
 
 MOST_BINS = 8
+
+
+@dataclass(frozen=True)
+class SizeClass:
+    """Objects of at least `least` and less than `below` pixels of the source."""
+
+    name: str
+    least: float
+    below: float
+
+    def holds(self, area_px: float) -> bool:
+        """Whether an area belongs to it."""
+        return self.least <= area_px < self.below
 
 
 def size_bins(areas_px: Sequence[float]) -> list[SizeClass]:

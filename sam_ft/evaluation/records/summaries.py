@@ -15,7 +15,10 @@ ORACLE = "_oracle"
 BOUNDARY = "mbiou@"
 """How the names of figures begin that are the mean IoU of boundaries."""
 
-_COUNTS = ("num_", "nof@")
+CLICKS, FAILURES = "noc@", "nof@"
+"""How the names of figures begin that are numbers of clicks until an IoU, and of masks that never got there."""
+
+_COUNTS = ("num_", FAILURES)
 """How the names of figures begin that are no means."""
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sam_ft.evaluation.records.mask_record import prompt_words
-from sam_ft.evaluation.records.number_of_clicks import CLICKS
-from sam_ft.evaluation.records.summaries import miou_keys
+from sam_ft.evaluation.records.summaries import CLICKS, miou_keys
 from sam_ft.evaluation.showing.figures import with_interval
 from sam_ft.metrics.bootstrap import Interval
 from sam_ft.pages.page import Table

@@ -7,10 +7,9 @@ from dataclasses import replace
 
 from sam_ft.evaluation.measuring import Measurement
 from sam_ft.evaluation.records.intervals import intervals
-from sam_ft.evaluation.records.number_of_clicks import CLICKS, FAILURES
 from sam_ft.evaluation.records.parts import Parts
 from sam_ft.evaluation.records.sizes import records_by_size
-from sam_ft.evaluation.records.summaries import BOUNDARY, ORACLE, miou_keys, summarise
+from sam_ft.evaluation.records.summaries import BOUNDARY, CLICKS, FAILURES, ORACLE, miou_keys, summarise
 from sam_ft.evaluation.showing.figures import IN_BRACKETS, with_interval
 from sam_ft.evaluation.showing.miou_tables import (
     class_accuracy_table,
@@ -19,7 +18,7 @@ from sam_ft.evaluation.showing.miou_tables import (
     measured_on,
     shown_keys,
 )
-from sam_ft.metrics.bootstrap import Interval
+from sam_ft.metrics.bootstrap import LEAST_CLUSTERS, Interval
 from sam_ft.pages.page import Table
 
 
@@ -74,8 +73,13 @@ def parts_table(parts: Parts, *, heading: str) -> Table:
     table = class_table(parts.summaries, heading=heading, intervals=parts.intervals)
     if len(parts.records) < 2:
         return table
-    mean = (with_interval(key, parts.mean, parts.mean_intervals) for key in shown_keys(parts.summaries))
-    return replace(table, rows=[*table.rows, ["mean", "", *mean]])
+    keys = shown_keys(parts.summaries)
+    mean = [with_interval(key, parts.mean, parts.mean_intervals) for key in keys]
+    without = any(parts.intervals.values()) and any(
+        key in parts.mean and key not in parts.mean_intervals for key in keys
+    )
+    caption = f"A mean has no interval where a {heading} is in fewer than {LEAST_CLUSTERS} images." if without else ""
+    return replace(table, rows=[*table.rows, ["mean", "", *mean]], caption=caption)
 
 
 def sizes_table(measurement: Measurement) -> Table:

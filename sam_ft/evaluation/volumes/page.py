@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sam_ft.evaluation.showing.figures import with_interval, written, written_with_ends
 from sam_ft.evaluation.volumes.measuring import MeasuredVolume, ShownSlice
 from sam_ft.evaluation.volumes.scores import VolumeMeasurement, VolumeScore
 from sam_ft.pages.page import Card, Code, Facts, Gallery, Page, Picture, PictureRow, Section, Table
@@ -37,7 +38,7 @@ def volume_page(
     summary = measurement.summary
     asked = _WITHOUT if measurement.prompt == "none" else _PROMPTED.format(prompt=measurement.prompt)
     names = _names(measurement.tolerance_mm)
-    cards = [Card(names[key], _number(summary.get(key), key), _over_classes(measurement, key)) for key in _KEYS]
+    cards = [Card(names[key], with_interval(key, summary, {}), _over_classes(measurement, key)) for key in _KEYS]
     return Page(
         title=title,
         subtitle=f"{summary['num_volumes']:,.0f} volumes, {summary['num_slices']:,.0f} slices",
@@ -67,7 +68,7 @@ def class_table(measurement: VolumeMeasurement) -> Table:
         [
             name,
             f"{each['num_volumes']}",
-            *(_with_interval(each[key], key, each["intervals"].get(key)) for key in _KEYS),
+            *(written_with_ends(key, each[key], each["intervals"].get(key)) for key in _KEYS),
             _change(each["difference_ml"]),
             _percent(each["absolute_relative_difference"]),
             f"{each['num_absent']}, {each['num_missed']}, {each['num_invented']}",
@@ -75,9 +76,8 @@ def class_table(measurement: VolumeMeasurement) -> Table:
         for name, each in measurement.by_class.items()
     ]
     if len(rows) > 1:
-        ends = {key: interval.ends for key, interval in measurement.intervals.items()}
         summary = measurement.summary
-        mean = (_with_interval(summary.get(key), key, ends.get(key)) for key in _KEYS)
+        mean = (with_interval(key, summary, measurement.intervals) for key in _KEYS)
         change = _change(summary.get("difference_ml")), _percent(summary.get("absolute_relative_difference"))
         rows.append(["mean", f"{summary['num_volumes']:,.0f}", *mean, *change, ""])
     columns = ["class", "volumes", *names.values(), "volume, ml", "volume, %", "absent, missed, invented"]
@@ -96,7 +96,7 @@ def volume_table(measurement: VolumeMeasurement) -> Table:
     rows = [
         [
             f"{score.volume}, {score.class_name}",
-            *(_number(getattr(score, key), key) for key in _KEYS),
+            *(written_with_ends(key, getattr(score, key), None) for key in _KEYS),
             f"{score.truth_ml:.1f}",
             f"{score.predicted_ml:.1f}",
         ]
@@ -141,19 +141,8 @@ def _dice_of(scores: Sequence[VolumeScore]) -> float:
 def _over_classes(measurement: VolumeMeasurement, key: str) -> str:
     """Below a headline number, which is a mean over classes: its interval, if there is one."""
     interval = measurement.intervals.get(key)
-    ends = f", 95 %: {_number(interval.low, key)} to {_number(interval.high, key)}" if interval else ""
+    ends = f", 95 %: {written(key, interval.low)} to {written(key, interval.high)}" if interval else ""
     return f"mean over classes{ends}"
-
-
-def _with_interval(value: float | None, key: str, ends: Sequence[float] | None) -> str:
-    text = _number(value, key)
-    return text if not ends else f"{text} [{', '.join(_number(end, key) for end in ends)}]"
-
-
-def _number(value: float | None, key: str) -> str:
-    if value is None:
-        return ""
-    return f"{value:.2f}" if key == "hd95_mm" else f"{value:.3f}"
 
 
 def _change(value: float | None) -> str:

@@ -194,28 +194,31 @@ class VolumeMeasurement:
     def intervals(self) -> dict[str, Interval]:
         """95 % bootstrap intervals of the means over classes: volumes are drawn, each with all its classes.
 
-        A class that a resample does not hold has no part in its mean. Empty for a few volumes.
+        A measure has one if each class that counts has it in `LEAST_CLUSTERS` volumes: a class of one volume would seem
+        to be known exactly. A resample that misses a class does not count, as if it were drawn again.
         """
         counted = [score for score in self.scores if score.dice is not None]
-        summary = self.summary
-        names = [name for name in MEASURES if name in summary]
-        values = _by_volume(counted, names)  # (V, measures, classes)
-        if len(values) < LEAST_CLUSTERS:
-            return {}
+        values = _by_volume(counted, MEASURES)  # (V, measures, classes)
         known = torch.stack([values.nan_to_num(), ~values.isnan()], dim=-1)  # (V, measures, classes, 2)
         sums, counts = resampled_sums(known.flatten(1)).view(-1, *known.shape[1:]).unbind(dim=-1)
-        means = (sums / counts).nanmean(dim=2)  # (R, measures)
-        return {
-            name: percentile_interval(drawn, summary[name]) for name, drawn in zip(names, means.unbind(1), strict=True)
-        }
+        found = {}
+        for place, name in enumerate(MEASURES):
+            defined = known[:, place, :, 1].sum(dim=0)  # (classes,) volumes
+            own = defined > 0
+            if name in self.summary and defined[own].min() >= LEAST_CLUSTERS:
+                means = (sums / counts)[:, place, own].mean(dim=1)  # (R,)
+                found[name] = percentile_interval(means, self.summary[name])
+        return found
 
     @property
     def without_intervals(self) -> str:
-        """Why there are no intervals for some classes; empty where there are."""
-        fewest = min(each["num_volumes"] for each in self.by_class.values())
-        if fewest >= LEAST_CLUSTERS:
+        """Why there are no intervals for some classes and for means over classes; empty where there are."""
+        counts = [each["num_volumes"] for each in self.by_class.values()]
+        if min(counts) >= LEAST_CLUSTERS:
             return ""
-        return f"No intervals for classes in fewer than {LEAST_CLUSTERS} volumes (the rarest is in {fewest})."
+        rare = f"No intervals for classes in fewer than {LEAST_CLUSTERS} volumes (the rarest is in {min(counts)})"
+        no_means = any(0 < count < LEAST_CLUSTERS for count in counts)
+        return f"{rare}{', nor for means over the classes' if no_means else ''}."
 
     def write(self, output: str | Path) -> None:
         """Write `summary.json`, and `volumes.csv` with one row per volume and class."""

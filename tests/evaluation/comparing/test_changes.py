@@ -42,6 +42,7 @@ def test_gains_and_losses_that_cancel_are_no_clear_difference() -> None:
     after = [iou + (0.1 if number % 2 else -0.09) for number, iou in enumerate(BEFORE)]
     (found,) = changes_by_prompt(records(BEFORE), records(after))
     assert found.verdict == "no clear difference"
+    assert found.low is not None and found.high is not None
     assert found.low < 0 < found.difference < found.high
 
 
@@ -50,7 +51,9 @@ def test_nothing_changed_is_no_clear_difference() -> None:
 
 
 def test_nine_images_are_too_few_for_a_verdict() -> None:
-    assert changes_by_prompt(records(BEFORE[:9]), records(BEFORE[:9], gain=0.5))[0].verdict == "too few images"
+    (few,) = changes_by_prompt(records(BEFORE[:9]), records(BEFORE[:9], gain=0.5))
+    assert few.verdict == "too few images" and few.difference == pytest.approx(0.5)
+    assert few.low is None and few.high is None
     assert changes_by_prompt(records(BEFORE[:10]), records(BEFORE[:10], gain=0.5))[0].verdict == "better"
 
 

@@ -15,5 +15,12 @@ def test_a_difference_that_may_be_chance_stands_in_brackets() -> None:
     assert table.rows[1][5] == "[−0.200, +0.010]"
 
 
+def test_too_few_images_have_no_interval() -> None:
+    few = Change("box", "all", 3, 3, 0.5, 0.6, 0.1, None, None)
+    table = changes_table([few, row(0.1, 0.05, 0.15)])
+    assert table.rows[0][4:] == ["(+0.100)", "", "too few images"]
+    assert table.rows[1][4:] == ["+0.100", "[+0.050, +0.150]", "better"]
+
+
 def test_the_columns_are_called_as_the_models_are() -> None:
     assert list(changes_table([row(0.1, 0.05, 0.15)], names=("a", "b")).columns[2:4]) == ["a", "b"]

@@ -100,7 +100,9 @@ def test_the_everything_mode_of_each_image_is_written(tmp_path: Path) -> None:
     assert written["after"]["defaults"]["filtered"]["proposals"] == 24
 
 
-def row(difference: float, low: float, high: float, *, prompt: str = "box", num_images: int = 20) -> Change:
+def row(
+    difference: float, low: float | None, high: float | None, *, prompt: str = "box", num_images: int = 20
+) -> Change:
     return Change(prompt, "all", 20, num_images, 0.5, 0.5 + difference, difference, low, high)
 
 
@@ -110,7 +112,7 @@ def test_the_sentence_says_what_got_better_and_what_worse(
     rows = (row(0.1, 0.05, 0.15, prompt="1 click"), row(0.1, -0.05, 0.15), row(-0.1, -0.2, -0.05, prompt="3 clicks"))
     monkeypatch.setitem(compared.__dict__, "changes", rows)
     assert in_short(compared) == "Own data. Better: 1 click. Worse: 3 clicks. No clear difference: box."
-    unknown = row(0.1, 0.1, 0.1, prompt="everything", num_images=4)
+    unknown = row(0.1, None, None, prompt="everything", num_images=4)
     monkeypatch.setitem(compared.__dict__, "changes", (*rows, unknown))
     assert in_short(compared).endswith("No clear difference: box. Too few images: everything.")
     monkeypatch.setitem(compared.__dict__, "changes", (unknown,))

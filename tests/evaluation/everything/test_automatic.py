@@ -356,6 +356,18 @@ def test_intervals_of_everything_are_those_of_images_that_are_really_drawn(tmp_p
     assert recalls.rows[1][0] == "small" and "[" in recalls.rows[1][2] and recalls.rows[3][2] == ""
 
 
+def test_precision_and_panoptic_quality_have_intervals_if_ten_images_hold_an_object() -> None:
+    empty = compared(proposed(predicted=[]), sample_of())
+    full = compared(proposed(FIRST, ELSEWHERE, predicted=[0.9, 0.95]), sample_of(FIRST, SECOND))
+
+    def among(count: int) -> AutomaticMeasurement:
+        images = [full] * count + [empty] * (20 - count)
+        return measured(*(replace(image, image=str(number)) for number, image in enumerate(images)))
+
+    assert among(9).intervals.keys() == {"msa"}
+    assert {"msa", "ap", "ap50", "ap75", "pq", "sq", "rq", "ar@10"} <= among(10).intervals.keys()
+
+
 def test_the_filters_are_told_one_after_the_other() -> None:
     table = filter_table(Filtered(1200, empty=100, pred_iou=600, stability_score=300, overlap=150, selected=50))
     assert [row[1:] for row in table.rows] == [["100", "1,100"], ["600", "500"], ["300", "200"], ["150", "50"]]

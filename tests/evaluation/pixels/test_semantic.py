@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sam_ft.data.collation import Prepare, collate
-from sam_ft.evaluation.pixels.intervals import image_pixels
+from sam_ft.evaluation.pixels.intervals import image_pixels, pixel_intervals
 from sam_ft.evaluation.pixels.page import semantic_page, semantic_table
 from sam_ft.evaluation.pixels.semantic import SemanticMeasurement, measure_classes
 from sam_ft.evaluation.protocols.request import Request
@@ -106,21 +106,24 @@ def test_the_table_names_the_most_frequent_mistake() -> None:
 
 
 def drawn_mious(confusions: list[Tensor]) -> list[float]:
-    """The middle 95 % of mIoU over resamples, each confusion matrix added up as often as its image is drawn."""
+    """The middle 95 % of mIoU over resamples, each confusion matrix added up as often as its image is drawn.
+
+    The end that the resamples lie away from is moved by twice what they are off.
+    """
     mious = []
     for counts in torch.cat(list(draws(len(confusions)))).tolist():
         total = sum(int(count) * each for count, each in zip(counts, confusions, strict=True))
         mious.append(mean_iou(total))  # type: ignore[arg-type]
-    return torch.quantile(torch.tensor(mious).double(), torch.tensor([0.025, 0.975]).double()).tolist()
+    low, high = torch.quantile(torch.tensor(mious).double(), torch.tensor([0.025, 0.975]).double()).tolist()
+    off = sum(mious) / len(mious) - mean_iou(torch.stack(confusions).sum(dim=0))
+    return [low - 2 * off, high] if off > 0 else [low, high - 2 * off]
 
 
 def test_intervals_draw_images_and_add_up_their_pixels(tmp_path: Path) -> None:
-    """A class that two images alone hold has none of its own; a resample without it is a mean over the others."""
     generator = torch.Generator().manual_seed(0)
     confusions = [torch.randint(1, 60, (4, 4), generator=generator) for _ in range(24)]
-    for number, confusion in enumerate(confusions):
-        if number not in (3, 20):
-            confusion[3] = 0
+    for confusion in confusions:
+        confusion[3] = 0  # nowhere in the truth, so that it has no part in the mean
     sets = ["left", "right"] * 11 + ["left"] * 2  # 13 and 11
     images = [image_pixels(each, name) for each, name in zip(confusions, sets, strict=True)]
     of_set = {name: [each for each, own in zip(confusions, sets, strict=True) if own == name] for name in set(sets)}
@@ -141,6 +144,50 @@ def test_intervals_draw_images_and_add_up_their_pixels(tmp_path: Path) -> None:
     assert f"95 %: {found.intervals['miou'].low:.3f} to" in render(
         semantic_page(found, title="t", samples=[], predictions={}, command="c")
     )
+
+
+def test_miou_has_no_interval_if_a_class_is_in_a_few_images() -> None:
+    generator = torch.Generator().manual_seed(0)
+    confusions = [torch.randint(1, 60, (4, 4), generator=generator) for _ in range(24)]
+    for confusion in confusions[9:]:
+        confusion[3] = 0
+    total = torch.stack(confusions).sum(dim=0)
+    found = SemanticMeasurement(NAMES, total, 24, images=[image_pixels(each) for each in confusions])
+    assert found.intervals.keys() == {"pixel_accuracy"}
+    assert found.class_intervals.keys() == {"background", "road", "car"}
+    table = semantic_table(found)
+    assert table.rows[-1][1] == f"{found.summary['miou']:.3f}"
+    assert "mIoU has no interval" in table.caption
+    confusions[9][3] = 1
+    enough = pixel_intervals([image_pixels(each) for each in confusions], torch.stack(confusions).sum(dim=0))
+    assert enough.overall.keys() == {"miou", "pixel_accuracy"}
+
+
+def scenes(count: int, generator: torch.Generator, *, num_classes: int = 12) -> Tensor:
+    """Confusion matrices (C, K, K) of images; large objects, of which there are a few, are found better."""
+    present = torch.rand(count, num_classes, generator=generator) < 0.5
+    present[:, 0] = True
+    size = torch.randn(count, num_classes, generator=generator).exp()
+    share = torch.sigmoid(0.5 + torch.randn(count, num_classes, generator=generator) + 0.5 * size.log())
+    pixels = (200 * size).ceil().long() * present
+    right = (share * pixels).long()
+    confusions = torch.diag_embed(right)
+    confusions[:, 1:, 0] = (pixels - right)[:, 1:]
+    other = torch.randint(1, num_classes, (count,), generator=generator)
+    confusions[torch.arange(count), 0, other] = (pixels - right)[:, 0]
+    return confusions
+
+
+def test_the_interval_of_miou_holds_it_and_nearly_always_the_truth() -> None:
+    generator = torch.Generator().manual_seed(0)
+    truth = mean_iou(scenes(40_000, generator).sum(dim=0))
+    drawn = [scenes(40, generator) for _ in range(150)]
+    several = [pixel_intervals([image_pixels(each) for each in own], own.sum(dim=0)).overall for own in drawn]
+    found = [overall["miou"] for overall in several if "miou" in overall]
+    assert len(found) > 140
+    assert all(interval.low < interval.mean < interval.high for interval in found)
+    assert 0.88 <= sum(interval.low <= truth <= interval.high for interval in found) / len(found) < 1
+    assert sum(interval.high - interval.low for interval in found) / len(found) < 0.12  # not by being wide
 
 
 def test_every_image_is_counted_by_itself() -> None:

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from sam_ft.evaluation.records.mask_record import MaskRecord
-from sam_ft.evaluation.records.number_of_clicks import clicks_needed, failures
+from sam_ft.evaluation.records.number_of_clicks import clicks_needed, clicks_to, failures
 
 
 def record(image: str, *, rounds: int = 9, to_85: int | None = None, to_90: int | None = None) -> MaskRecord:
@@ -29,3 +31,10 @@ def test_only_the_last_round_counts() -> None:
 def test_one_click_or_none_needs_no_counting() -> None:
     assert clicks_needed([record("a", rounds=1, to_85=1)]) == failures([record("a", rounds=1)]) == {}
     assert clicks_needed([]) == failures([]) == {}
+
+
+def test_clicks_to_an_iou_need_records_of_clicks() -> None:
+    boxes = [replace(each, prompt="box", num_clicks=0) for each in RECORDS]
+    for without in (boxes, []):
+        with pytest.raises(ValueError, match="Expected records of clicks, but got none"):
+            clicks_to(without, 0.9)

@@ -156,30 +156,82 @@ def test_intervals_are_given_from_ten_volumes_on() -> None:
 
 
 def test_intervals_of_means_over_classes_draw_volumes_with_all_their_classes(tmp_path: Path) -> None:
-    """Against drawing volume by volume; one class is in two volumes alone, and has no part where neither is drawn."""
+    """Against drawing volume by volume; a class that is in no volume has no part in the mean."""
     truth = torch.ones(1, 4, 4, dtype=torch.bool)
     scores = []
-    for number in range(11):
+    for number in range(12):
         predicted = truth.clone()
         predicted[0, 0, : number % 4] = False
         common = replace(scored(predicted, truth), volume=str(number))
-        rare = replace(common, class_name="rare", dice=0.1 * number if number in (3, 8) else None)
-        scores += [common, rare, replace(common, class_name="other", dice=1 - 0.05 * number)]
-    measurement = VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=11)
+        rare = replace(common, class_name="rare", dice=0.1 * number if number < 10 else None)
+        never = replace(common, class_name="never", dice=None)
+        scores += [common, rare, replace(common, class_name="other", dice=1 - 0.05 * number), never]
+    measurement = VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=12)
     means = []
-    for drawn in torch.cat(list(draws(11))).tolist():
+    for drawn in torch.cat(list(draws(12))).tolist():
         of_class: dict[str, list[float]] = {}
         for score in scores:
             if score.dice is not None:
                 of_class.setdefault(score.class_name, []).extend([score.dice] * int(drawn[int(score.volume)]))
         known = [sum(values) / len(values) for values in of_class.values() if values]
-        means.append(sum(known) / len(known))
+        means += [sum(known) / len(known)] if len(known) == 3 else []
     expected = torch.quantile(torch.tensor(means).double(), torch.tensor([0.025, 0.975]).double()).tolist()
     assert measurement.intervals["dice"].ends == pytest.approx(expected, abs=1e-6)
     measurement.write(tmp_path)
     assert json.loads((tmp_path / "summary.json").read_text())["intervals"]["dice"] == pytest.approx(expected, abs=1e-6)
     mean = class_table(measurement).rows[-1]
     assert mean[0] == "mean" and mean[2] == f"{measurement.summary['dice']:.3f} [{expected[0]:.3f}, {expected[1]:.3f}]"
+
+
+def volumes_of(dices: Tensor) -> VolumeMeasurement:
+    """Dice (V, classes) of volumes; NaN where a class is absent."""
+    score = scored(truth := torch.ones(1, 2, 2, dtype=torch.bool), truth)
+    scores = [
+        replace(score, volume=f"{volume}", class_name=f"{place}", dice=None if dice != dice else dice)
+        for volume, row in enumerate(dices.tolist())
+        for place, dice in enumerate(row)
+    ]
+    return VolumeMeasurement(scores, tolerance_mm=1.0, prompt="box", num_slices=len(dices))
+
+
+def test_means_over_classes_have_no_interval_if_one_is_in_a_few_volumes() -> None:
+    dices = torch.rand(30, 3, generator=torch.Generator().manual_seed(0))
+    dices[9:, 2] = torch.nan
+    few = volumes_of(dices)
+    assert few.intervals == {} and few.by_class["0"]["intervals"]
+    assert few.without_intervals.endswith("(the rarest is in 9), nor for means over the classes.")
+    dices[9, 2] = 0.5
+    enough = volumes_of(dices)
+    assert "dice" in enough.intervals and enough.without_intervals == ""
+    dices[:, 2] = torch.nan
+    absent = volumes_of(dices)
+    assert "dice" in absent.intervals and absent.without_intervals.endswith("(the rarest is in 0).")
+
+
+def test_a_measure_that_is_defined_in_a_few_volumes_has_no_interval() -> None:
+    """A relative difference needs a true volume."""
+    dices = torch.rand(12, 2, generator=torch.Generator().manual_seed(0))
+    measurement = volumes_of(dices)
+    scores = [replace(each, truth_ml=0.0) if int(each.volume) < 3 else each for each in measurement.scores]
+    found = replace(measurement, scores=scores)
+    assert "absolute_relative_difference" in measurement.intervals and "absolute_relative_difference" in found.summary
+    assert "dice" in found.intervals and "absolute_relative_difference" not in found.intervals
+
+
+def test_the_interval_of_a_mean_over_classes_holds_the_mean_and_nearly_always_the_truth() -> None:
+    generator = torch.Generator().manual_seed(0)
+
+    def dices(count: int) -> Tensor:
+        found = torch.sigmoid(torch.tensor([2.0, 1.0, 0.0, -1.0]) + torch.randn(count, 4, generator=generator))
+        return found.masked_fill(torch.rand(count, 4, generator=generator) > 0.6, torch.nan)
+
+    truth = float(dices(100_000).nanmean(dim=0).mean())
+    several = [volumes_of(dices(30)).intervals.get("dice") for _ in range(100)]
+    found = [interval for interval in several if interval is not None]
+    assert len(found) > 90
+    assert all(interval.low < interval.mean < interval.high for interval in found)
+    assert 0.88 <= sum(interval.low <= truth <= interval.high for interval in found) / len(found) < 1
+    assert sum(interval.high - interval.low for interval in found) / len(found) < 0.2  # not by being wide
 
 
 def test_a_model_that_fills_boxes_is_right_on_boxes(box_model: Model, root: Path, tmp_path: Path) -> None:
