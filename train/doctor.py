@@ -83,8 +83,9 @@ def doctor(config: DictConfig) -> None:
     for line in [*summary_lines(examination, settings), "", *(f"{name}: {value}" for name, value in cost)]:
         _logger.info("%s", line)
     _logger.info("\nWritten to %s: index.html, doctor.json, experiment.yaml", output)
-    _logger.info("Train: %s", experiment_command(output))
-    if any(finding.severity == Severity.ERROR for finding in examination.findings):
+    has_errors = any(finding.severity == Severity.ERROR for finding in examination.findings)
+    _logger.info("%s: %s", "Repair the errors, then train" if has_errors else "Train", experiment_command(output))
+    if has_errors:
         raise SystemExit(1)
 
 

@@ -56,13 +56,29 @@ def run(task: Callable[[DictConfig], None], *, config_folder: Path, config_name:
         except TrainingInterrupted as stop:
             sys.stderr.write(f"{stop}\n")
             raise SystemExit(_INTERRUPTED) from None
+        except KeyboardInterrupt as stop:
+            exit_interrupted(stop)
         except USER_ERRORS as err:  # caught inside, since Hydra would print all overrides first
             exit_with(err, config_folder=config_folder)
 
     try:
         hydra.main(version_base="1.3", config_path=str(config_folder), config_name=config_name)(checked)()
+    except KeyboardInterrupt as stop:  # before the task
+        exit_interrupted(stop)
     except USER_ERRORS as err:
         exit_with(err, config_folder=config_folder)
+
+
+def exit_interrupted(stop: KeyboardInterrupt) -> NoReturn:
+    """Leave after Ctrl-C with one line: what the program has to say of it, if anything.
+
+    Raises:
+        SystemExit: always, unless `SAM_FT_TRACEBACK` asks for the interruption itself.
+    """
+    if os.environ.get(TRACEBACK_VARIABLE) == "1":
+        raise stop
+    sys.stderr.write(f"\nInterrupted. {stop}".rstrip() + "\n")
+    raise SystemExit(_INTERRUPTED) from None
 
 
 def exit_with(err: BaseException, *, config_folder: Path | None = None) -> NoReturn:
