@@ -62,7 +62,6 @@ class InstancesProtocol:
         pictures = [rows[samples.objects[index].name] for index in shown]
         write_page(request.output / "index.html", _page(measurement, request, pictures))
         tables = write_tables(request.output, "summary", [instances_table(measurement)])
-        self.journals(request).remove()
         return Outcome(
             measurement.summary,
             written=("objects.csv", *tables),
@@ -72,7 +71,7 @@ class InstancesProtocol:
 
     def journals(self, request: Request) -> Journals[MatchedImage]:
         """What is finished, while not everything is."""
-        return request.journals(MatchedImage, settings={"name": "instances"})
+        return request.journals(MatchedImage, settings={"name": "instances"}, name_of=lambda match: match.image.image)
 
 
 def _boundaries(request: Request) -> BoundarySamples:
