@@ -36,10 +36,14 @@ def snippets() -> Path:
 
 @pytest.fixture(scope="module")
 def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with the files that the examples name: random weights, a picture, a volume."""
-    folder = tmp_path_factory.mktemp("desk")
+    """The files that the examples name, for a small machine."""
+    return laid_out(tmp_path_factory.mktemp("desk"), "vit_b")
+
+
+def laid_out(folder: Path, size: str) -> Path:
+    """Random weights, a picture and a volume."""
     torch.manual_seed(0)
-    save_meta(build_model("vit_b"), folder / "sam_vit_h_4b8939.pth")
+    save_meta(build_model(size), folder / "sam_vit_h_4b8939.pth")
     for name in ("sam_vit_h.pth", "medsam_checkpoint.pth"):
         (folder / name).symlink_to("sam_vit_h_4b8939.pth")
     random = np.random.default_rng(0)
@@ -49,42 +53,55 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run(names: list[str], snippets: Path, desk: Path, **given: Any) -> dict[str, Any]:
+def run(
+    names: list[str], snippets: Path, *, changes: dict[str, str] = ON_A_SMALL_MACHINE, **given: Any
+) -> dict[str, Any]:
     """What the examples leave behind, one after the other in one namespace."""
     mpl.use("Agg")
     space: dict[str, Any] = {"np": np, **given}
     for name in names:
         [path] = snippets.glob(f"{name}_*.py")
         code = path.read_text(encoding="utf-8")
-        for theirs, ours in (IMPORTS | ON_A_SMALL_MACHINE).items():
+        for theirs, ours in (IMPORTS | changes).items():
             code = code.replace(theirs, ours)
         assert not re.search(r"segment_anything import|medsam import", code)
         exec(compile(code, path.name, "exec"), space)  # the test's whole purpose
     return space
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture
 def at_the_desk(monkeypatch: pytest.MonkeyPatch, desk: Path) -> None:
     monkeypatch.chdir(desk)
 
 
-def test_predictor_prompts_and_automatic_masks(snippets: Path, desk: Path) -> None:
-    left = run(["01", "02", "03"], snippets, desk)
+@pytest.mark.usefixtures("at_the_desk")
+def test_predictor_prompts_and_automatic_masks(snippets: Path) -> None:
+    left = run(["01", "02", "03"], snippets)
     assert left["best_mask"].shape == (480, 640) and left["best_mask"].dtype == bool
     assert left["logits"].shape == (1, 256, 256)
     assert left["mask_generator"].filters.min_mask_region_area == 100
     assert isinstance(left["masks"], list)
 
 
-def test_the_annotator(snippets: Path, desk: Path) -> None:
-    annotator = run(["07"], snippets, desk)["SAMAnnotator"]("sam_vit_h.pth")
+@pytest.mark.usefixtures("at_the_desk")
+def test_the_annotator(snippets: Path) -> None:
+    annotator = run(["07"], snippets)["SAMAnnotator"]("sam_vit_h.pth")
     annotator.set_image(np.asarray(Image.open("image.jpg")))
     assert annotator.predict() is None
     first, second = annotator.add_point(500, 375), annotator.add_point(20, 30, is_foreground=False)
     assert first.shape == second.shape == (480, 640) and (first != second).any()
 
 
-def test_medical_slices(snippets: Path, desk: Path) -> None:
-    left = run(["08"], snippets, desk, tumor_x=20, tumor_y=30)
+@pytest.mark.usefixtures("at_the_desk")
+def test_medical_slices(snippets: Path) -> None:
+    left = run(["08"], snippets, tumor_x=20, tumor_y=30)
     assert left["medical_image"].shape == (2, 50, 40)
     assert left["mask"].shape == (1, 50, 40) and left["mask"].dtype == bool
+
+
+@pytest.mark.gpu
+def test_all_of_them_as_they_are(snippets: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(laid_out(tmp_path, "vit_h"))
+    left = run(["01", "02", "03", "07", "08"], snippets, changes={}, tumor_x=20, tumor_y=30)
+    assert left["sam"].device.type == "cuda"
+    assert left["best_mask"].shape == (480, 640) and left["mask"].shape == (1, 50, 40)

@@ -23,12 +23,12 @@ from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.source_files import data_digest
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.comparing.measured import Measured, add_measured, names_digest
-from sam_ft.evaluation.everything import thresholds
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import EvaluationProtocol, Outcome, Request
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
 from sam_ft.evaluation.unfinished.processes import end_with_parent, measure_in_processes
 from sam_ft.evaluation.unfinished.shares import Shard
+from sam_ft.inference import thresholds
 from sam_ft.lightning import program
 from sam_ft.lightning.generator_thresholds import write_thresholds
 from sam_ft.lightning.mistakes import whole_number
@@ -64,7 +64,7 @@ def evaluate(config: DictConfig) -> None:
     outcome = protocol(request)
     if request.shard:
         return
-    add_measured(output / "summary.json", measured(config, protocol, model, outcome=outcome, num_samples=len(samples)))
+    add_measured(output / "summary.json", measured(config, protocol, outcome=outcome, num_samples=len(samples)))
     written = ["summary.json", "index.html", *outcome.written]
     fitted = None
     if isinstance(model, Sam):
@@ -107,23 +107,14 @@ def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[s
     }
 
 
-def measured(
-    config: DictConfig, protocol: EvaluationProtocol, model: AnyModel, *, outcome: Outcome, num_samples: int
-) -> Measured:
-    """What the figures are of, for those who compare them, with the settings that had a part in it."""
-    settings = {name: value for name, value in vars(protocol).items() if name not in ("records", "save_volumes")}
-    if model.pixel_class_names:
-        settings = {name: value for name, value in settings.items() if name != "clicks"} | {"prompt": "none"}
-    elif settings.get("prompt") == "box":
-        del settings["clicks"]
-    if settings.get("first_click") != "random":
-        settings.pop("seed", None)
+def measured(config: DictConfig, protocol: EvaluationProtocol, *, outcome: Outcome, num_samples: int) -> Measured:
+    """What the figures are of, for those who compare them."""
     summary = outcome.summary
     num_objects = summary.get("num_objects", summary.get("num_masks"))
     return Measured(
         checkpoint=str(config.checkpoint),
         protocol=type(protocol).__name__.removesuffix("Protocol").lower(),
-        settings=settings,
+        settings=outcome.settings,
         part=config.part,
         num_images=len(outcome.images),
         images=names_digest(outcome.images),

@@ -8,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 from pytorch_lightning.utilities import rank_zero_only
 
 from sam_ft.cli import find_configs
-from sam_ft.evaluation.everything import thresholds
+from sam_ft.inference import thresholds
 from sam_ft.lightning import FitResult, program, tasks
 from sam_ft.lightning.memory.advice import memory_report
 from sam_ft.lightning.parameter_groups import parameter_table

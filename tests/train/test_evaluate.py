@@ -155,11 +155,11 @@ def test_one_model_is_asked_with_the_clicks_of_another_and_compared(sam_ft: Prog
     table = sam_ft("evaluate", "table", "before=b", "after=own", "drawn=seed1", "--output", "table")
     assert table.code == 0, table.err
     assert {path.name for path in (tmp_path / "table").iterdir()} == {"table.md", "table.tex", "table.json"}
-    assert "| before | interactive, first_click=centre, clicks_from=a/records.csv |" in table.out
-    assert "| after | interactive, first_click=centre, clicks_from=none |" in table.out
-    assert "| drawn | interactive, first_click=random, clicks_from=none |" in table.out
+    assert "| before | interactive, clicks=recorded |" in table.out
+    assert "| after | interactive, clicks=centre |" in table.out
+    assert "| drawn | interactive, clicks=random (seed 1) |" in table.out
     seeds = sam_ft("table", "zero=seed0", "one=seed1", "--figures", "miou@1,miou@box")
-    assert "| zero | interactive, seed=0 |" in seeds.out and "| one | interactive, seed=1 |" in seeds.out
+    assert "| zero | interactive, clicks=random (seed 0) |" in seeds.out
     assert "12 images of part=val" in table.out and "mIoU, box, best of three" in table.out
     nothing = sam_ft("compare", "a", "again/records.csv")
     assert "+0.000" not in nothing.out and "no clear difference" in nothing.out
@@ -331,6 +331,7 @@ def test_the_mask_generator_takes_the_thresholds_of_a_run_but_for_those_that_are
     assert "leave none of 24 masks" in done.out and "thresholds=50" in done.out
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert summary["settings"] == {"points_per_side": 2, **found, "pred_iou_thresh": 9}
+    assert summary["measured"]["settings"] == {"points_per_side": 2}  # of folds each may have its own thresholds
     assert summary["num_masks"] == summary["msa"] == 0 < summary["num_proposals"]
 
 

@@ -22,7 +22,7 @@ class Measured:
     Attributes:
         checkpoint: Of the model.
         protocol: Its name, such as `interactive`.
-        settings: Of the protocol, those that alter what a figure means or which there are.
+        settings: Of the protocol, those that decide what its figures mean.
         part: Of the data set.
         num_images: How many images that hold an object, or volumes after `protocol=volumes`; after
             `protocol=semantic` all images.

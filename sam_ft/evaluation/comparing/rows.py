@@ -38,10 +38,10 @@ class Row:
 
     Attributes:
         name: Of the model.
-        folds: One evaluation at least, each of other images.
+        folds: One evaluation at least, no two of the same images; images that only some of them share are not seen.
 
     Raises:
-        ValueError: The folds share images, or were measured in different ways.
+        ValueError: Two folds are of the same images, or were measured in different ways.
     """
 
     name: str

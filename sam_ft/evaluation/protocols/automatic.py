@@ -70,6 +70,7 @@ class AutomaticProtocol:
             written=("objects.csv", *tables),
             intervals=ends_of(measurement.intervals),
             images=[each.image for each in measurement.images if each.objects],
+            settings={"points_per_side": self.points_per_side},
         )
 
     def journals(self, request: Request) -> Journals[ComparedImage]:

@@ -137,7 +137,15 @@ class InteractiveProtocol:
             intervals=ends_of(measurement.intervals),
             images=sorted(images),
             left_out={"images": len(samples) - len(images)},
+            settings={"clicks": self.clicked},
         )
+
+    @property
+    def clicked(self) -> str:
+        """Where the clicks come from, in a word or two."""
+        if self.clicks_from is not None:
+            return "recorded"
+        return f"random (seed {self.seed})" if self.first_click == "random" else self.first_click
 
     def journals(self, request: Request) -> Journals[list[MaskRecord]]:
         """What is finished, while not everything is; recorded clicks are told by what their file holds."""

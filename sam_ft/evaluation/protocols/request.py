@@ -133,6 +133,8 @@ class Outcome:
         intervals: From numbers of the summary to the ends of their 95 % intervals, for those that have one.
         images: Names of the images or volumes that hold an object; of a protocol without objects, of all.
         left_out: How much was not measured since it holds no object, such as `{"slices": 12}`.
+        settings: Of the protocol, those that decide what the figures mean, by their values: figures with others may not
+            be averaged. Not what a model has as its own, such as fitted thresholds, and no paths.
     """
 
     summary: dict[str, float]
@@ -140,6 +142,7 @@ class Outcome:
     intervals: Mapping[str, tuple[float, float]] = field(default_factory=dict)
     images: Sequence[str] = field(default=(), repr=False)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
 
 class EvaluationProtocol(Protocol):

@@ -102,6 +102,7 @@ class VolumesProtocol:
             intervals=ends_of(measurement.intervals),
             images=[volume.name for volume in measured if any(score.truth_ml for score in volume.scores)],
             left_out={"slices": num_slices_left_out, "volumes": len(volumes_left_out)},
+            settings={"prompt": self._prompt_of(request), "tolerance_mm": self.tolerance_mm},
         )
 
     def journals(self, request: Request) -> Journals[MeasuredVolume]:
