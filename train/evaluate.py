@@ -75,6 +75,7 @@ def evaluate(config: DictConfig) -> None:
     if fitted is not None:
         _logger.info("%s", thresholds.describe(fitted))
         written.append("thresholds.json")
+    protocol.journals(request).remove()
     _logger.info("Written to %s: %s", output, ", ".join(written))
 
 

@@ -198,6 +198,25 @@ def test_shares_are_measured_in_any_order_and_then_put_together(sam_ft: Program,
     assert read_records(tmp_path / "shares") == read_records(tmp_path / "alone")
 
 
+def test_a_kill_while_thresholds_are_fitted_repeats_no_measuring(
+    sam_ft: Program, run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = [*(each for each in SHORT if not each.startswith("pictures")), "pictures=0", "output=eval", "thresholds=1"]
+    with monkeypatch.context() as patched:
+        patched.setattr("sam_ft.lightning.generator_thresholds.fit_thresholds", killed)
+        with pytest.raises(KeyboardInterrupt):
+            sam_ft("evaluate", *given)
+    journal = tmp_path / "eval" / "unfinished" / "1.jsonl"
+    assert len(journal.read_bytes().splitlines()) == 1 + 7
+    monkeypatch.setattr("sam_ft.evaluation.asking.interactive._ask_batch", killed)
+    assert sam_ft("evaluate", *given).code == 0
+    assert (tmp_path / "eval" / "thresholds.json").exists() and not journal.parent.exists()
+
+
+def killed(*given: object, **named: object) -> None:
+    raise KeyboardInterrupt
+
+
 def test_what_goes_wrong_in_a_process_is_said_in_one_line(sam_ft: Program, run: Path, tmp_path: Path) -> None:
     (tmp_path / "eval" / "unfinished").mkdir(parents=True)
     (tmp_path / "eval" / "unfinished" / "1.jsonl").mkdir()

@@ -65,7 +65,6 @@ class AutomaticProtocol:
         page = automatic_page(measurement, title=request.title, samples=shown, command=request.command)
         write_page(request.output / "index.html", page)
         tables = write_tables(request.output, "summary", automatic_tables(measurement))
-        self.journals(request).remove()
         return Outcome(
             measurement.summary,
             written=("objects.csv", *tables),
@@ -76,7 +75,8 @@ class AutomaticProtocol:
 
     def journals(self, request: Request) -> Journals[ComparedImage]:
         """What is finished, while not everything is; thresholds are told by their values."""
-        return request.journals(ComparedImage, settings={"name": "automatic", **asdict(self.settings())})
+        settings = {"name": "automatic", **asdict(self.settings())}
+        return request.journals(ComparedImage, settings=settings, name_of=lambda compared: compared.image)
 
     def _found(
         self,

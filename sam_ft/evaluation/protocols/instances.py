@@ -54,7 +54,6 @@ class InstancesProtocol:
         page = instances_page(measurement, title=request.title, pictures=pictures, command=request.command)
         write_page(request.output / "index.html", page)
         tables = write_tables(request.output, "summary", [instances_table(measurement)])
-        self.journals(request).remove()
         return Outcome(
             measurement.summary,
             written=("objects.csv", *tables),
@@ -64,7 +63,7 @@ class InstancesProtocol:
 
     def journals(self, request: Request) -> Journals[MatchedImage]:
         """What is finished, while not everything is."""
-        return request.journals(MatchedImage, settings={"name": "instances"})
+        return request.journals(MatchedImage, settings={"name": "instances"}, name_of=lambda match: match.image.image)
 
 
 def _boundaries(request: Request) -> BoundarySamples:

@@ -19,7 +19,7 @@ from sam_ft.evaluation.showing.page import MEASURED, evaluation_page
 from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.evaluation.showing.summary_tables import summary_tables
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement
+from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, image_of
 from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page
@@ -130,7 +130,6 @@ class InteractiveProtocol:
             lead=self.in_words(),
         )
         write_page(request.output / "index.html", page)
-        work.journals.remove()
         images = {record.image for record in measurement.records}
         return Outcome(
             measurement.summary,
@@ -154,7 +153,7 @@ class InteractiveProtocol:
         del settings["records"]
         if self.clicks_from is not None:
             settings["clicks_from"] = checksum_of(records_path(self.clicks_from))
-        return request.journals(list[MaskRecord], settings=settings)
+        return request.journals(list[MaskRecord], settings=settings, name_of=image_of)
 
     def extremes(self, request: Request, measurement: Measurement, user: User) -> list[PictureRow]:
         """The worst, median and best answers as pictures, a third as many of each as there are other pictures."""

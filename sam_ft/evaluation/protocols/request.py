@@ -77,20 +77,26 @@ class Request:
         return ["semantic", "volumes"] if isinstance(self.samples, VolumeSlices) else ["semantic"]
 
     def journals(
-        self, entry: type[Entry], *, settings: Mapping[str, object], count: int | None = None, unit: str = "image"
+        self,
+        entry: type[Entry],
+        *,
+        settings: Mapping[str, object],
+        name_of: Callable[[Entry], str | None],
+        count: int | None = None,
+        unit: str = "image",
     ) -> Journals[Entry]:
         """What is finished, while not everything is.
 
         Args:
             entry: What is kept of each unit; see `Journals`.
             settings: Of the protocol, its name included: all that an answer depends on.
+            name_of: See `Journals`.
             count: Of the units; None: each sample is one.
             unit: What a unit is called.
         """
         purpose = {**self.about, "protocol": settings}
-        return Journals(
-            self.output / "unfinished", purpose, entry, len(self.samples) if count is None else count, unit=unit
-        )
+        num_units = len(self.samples) if count is None else count
+        return Journals(self.output / "unfinished", purpose, entry, num_units, name_of, unit)
 
     @contextmanager
     def share(self, journals: Journals[Entry]) -> Iterator[tuple[OpenShare[Entry], Callable[[int], object]]]:
@@ -142,7 +148,7 @@ class Outcome:
 class EvaluationProtocol(Protocol):
     """One way to measure; it writes `summary.json`, `index.html` and its own files.
 
-    Of a shard it writes nothing but its journal.
+    Of a shard it writes nothing but its journal. The journals stay: the caller removes them once all is written.
     """
 
     def __call__(self, request: Request) -> Outcome:

@@ -49,7 +49,6 @@ class SemanticProtocol:
         )
         write_page(request.output / "index.html", page)
         tables = write_tables(request.output, "summary", semantic_tables(measurement))
-        self.journals(request).remove()
         return Outcome(
             measurement.summary,
             written=("confusion.csv", *tables),
@@ -59,4 +58,4 @@ class SemanticProtocol:
 
     def journals(self, request: Request) -> Journals[ImageCounts]:
         """What is finished, while not everything is."""
-        return request.journals(ImageCounts, settings={"name": "semantic"})
+        return request.journals(ImageCounts, settings={"name": "semantic"}, name_of=lambda counts: counts.image)

@@ -95,7 +95,6 @@ class VolumesProtocol:
         )
         write_page(request.output / "index.html", page)
         tables = write_tables(request.output, "summary", volume_tables(measurement))
-        journals.remove()
         saved = ["volumes/"] if self.save_volumes else []
         return Outcome(
             measurement.summary,
@@ -110,7 +109,9 @@ class VolumesProtocol:
         """What is finished, while not everything is: volume by volume."""
         count = len({entry.volume for entry in self._slices(request).entries})
         settings = {"name": "volumes", **asdict(self)}
-        return request.journals(MeasuredVolume, settings=settings, count=count, unit="volume")
+        return request.journals(
+            MeasuredVolume, settings=settings, name_of=lambda volume: volume.name, count=count, unit="volume"
+        )
 
     def _slices(self, request: Request) -> VolumeSlices:
         """What is measured.

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import logging
 import os
 import zlib
-from collections.abc import Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Generic, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 from sam_ft.checks import shortened
 from sam_ft.evaluation.unfinished.entries import from_json, to_json
+from sam_ft.evaluation.unfinished.locks import locked
 
 _logger = logging.getLogger(__name__)
 _NOTHING = object()
@@ -35,6 +35,7 @@ class Journals(Generic[Entry]):
         purpose: What is measured, as JSON has it.
         entry: The type of what is kept of each unit; see `to_json`.
         count: Of all units, those that are to be finished included.
+        name_of: By what the results of a unit are told from those of others; None where it has none.
         unit: What a unit is called.
     """
 
@@ -42,6 +43,7 @@ class Journals(Generic[Entry]):
     purpose: Mapping[str, Any] = field(repr=False)
     entry: type[Entry]
     count: int
+    name_of: Callable[[Entry], str | None] = field(repr=False)
     unit: str = "image"
 
     def finished(self) -> dict[int, Entry]:
@@ -65,7 +67,7 @@ class Journals(Generic[Entry]):
         """All units.
 
         Raises:
-            ValueError: Some are not finished, or a line is damaged.
+            ValueError: Some are not finished, two have one name, or a line is damaged.
         """
         finished = self.finished()
         if missing := sorted(set(range(self.count)) - finished.keys()):
@@ -73,6 +75,7 @@ class Journals(Generic[Entry]):
                 f"Expected all {self.count} {self.unit}s in {self.folder}, but {len(missing)} are missing (the first "
                 f"is number {missing[0] + 1}): run the same command again."
             )
+        self._expect_different_names(finished.values())
         return finished
 
     def warn_of_others(self) -> None:
@@ -94,11 +97,29 @@ class Journals(Generic[Entry]):
         return JournalWriter(self.folder / f"{number}.jsonl", self.purpose)
 
     def remove(self) -> None:
-        """Take them away, once what they keep is written elsewhere."""
-        for path in self._paths():
-            path.unlink()
+        """Take them away, once what they keep is written elsewhere.
+
+        Raises:
+            ValueError: Another process writes one of them; then all of them stay.
+        """
+        with ExitStack() as held:
+            paths = self._paths()
+            for path in paths:
+                held.enter_context(locked(path))
+            for path in paths:
+                path.unlink()
         with suppress(OSError):  # somebody else's files are there, or nothing is
             self.folder.rmdir()
+
+    def _expect_different_names(self, entries: Iterable[Entry]) -> None:
+        names = set[str]()
+        for name in map(self.name_of, entries):
+            if name in names:
+                raise ValueError(
+                    f"Expected {self.unit}s of different names, by which results are told apart, but got two of {name}."
+                )
+            if name is not None:
+                names.add(name)
 
     def _paths(self) -> list[Path]:
         return sorted(path for path in self.folder.glob("*.jsonl") if path.is_file())
@@ -124,21 +145,26 @@ class Journals(Generic[Entry]):
 class JournalWriter(Generic[Entry]):
     """Adds to one journal, which nobody else writes meanwhile.
 
-    The file is made with the first unit; what a kill has cut short, or was measured for another purpose, goes then.
+    It is held from the beginning. What a kill has cut short, or was measured for another purpose, goes with the first
+    unit; a file without any goes at the end.
 
     Args:
         path: Of the file, `.jsonl`.
         purpose: What is measured.
 
     Raises:
-        ValueError: Another process writes the file, or its first line is damaged.
+        ValueError: Another process writes the file, its first line is damaged, or the system cannot lock files.
     """
 
     def __init__(self, path: Path, purpose: Mapping[str, Any]) -> None:
         self.path = path
         self._purpose = purpose
-        self._length = 0
-        self._file: BinaryIO | None = self._opened() if path.exists() else None
+        self._file = locked(path)
+        try:
+            self._length = self._length_of_own()
+        except BaseException:
+            self._file.close()
+            raise
 
     def __enter__(self) -> Self:
         return self
@@ -146,16 +172,15 @@ class JournalWriter(Generic[Entry]):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._file is not None:
-            self._file.close()
+        with self._file as file:
+            if not os.fstat(file.fileno()).st_size:
+                self.path.unlink()
+                with suppress(OSError):  # others are there
+                    self.path.parent.rmdir()
 
     def add(self, index: int, entry: Entry) -> None:
-        """Write down a unit, so that not even the end of the machine loses it.
-
-        Raises:
-            ValueError: Another process writes the file.
-        """
-        self._file = file = self._file or self._opened()
+        """Write down a unit, so that not even the end of the machine loses it."""
+        file = self._file
         line = json.dumps({"index": index, "entry": to_json(entry)})
         first = "" if self._length else f"{json.dumps(self._purpose, sort_keys=True)}\n"
         text = f"{first}{line}\n".encode()
@@ -165,24 +190,11 @@ class JournalWriter(Generic[Entry]):
         os.fsync(file.fileno())
         self._length += len(text)
 
-    def _opened(self) -> BinaryIO:
-        """The file, which this process alone may write until it closes it or ends."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        file = self.path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            lines = _whole_lines(self.path)
-            is_own = bool(lines) and not _differing(_purpose_in(lines, self.path), self._purpose)
-        except BlockingIOError as err:
-            file.close()
-            raise ValueError(
-                f"Expected no other process to write {self.path}, but one does: wait until it has ended."
-            ) from err
-        except BaseException:
-            file.close()
-            raise
-        self._length = sum(map(len, lines)) if is_own else 0
-        return file
+    def _length_of_own(self) -> int:
+        """In bytes, of what stays in the file."""
+        lines = _whole_lines(self.path)
+        is_own = bool(lines) and not _differing(_purpose_in(lines, self.path), self._purpose)
+        return sum(map(len, lines)) if is_own else 0
 
 
 def _whole_lines(path: Path) -> list[bytes]:

@@ -25,6 +25,11 @@ Answers = dict[tuple[str, int, str, int], tuple[MaskRecord, Tensor]]
 """As in `Measurement.answers`."""
 
 
+def image_of(records: Sequence[MaskRecord]) -> str | None:
+    """The image that has these records; None where it has no object, and so nothing to be told apart."""
+    return records[0].image if records else None
+
+
 @dataclass(frozen=True)
 class JournaledMeasurement:
     """What is to be measured of which model, and how.

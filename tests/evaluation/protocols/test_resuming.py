@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -27,7 +27,7 @@ from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.models.sam.heads import add_semantic_head
 from sam_ft.models.sam.model import Sam
 from sam_ft.models.sam.variants import build_model
-from sam_ft.types import ImageEmbedding
+from sam_ft.types import ImageEmbedding, Sample
 
 NUM_IMAGES = 7
 
@@ -121,7 +121,10 @@ def measure(case: Case, tmp_path: Path) -> Callable[..., int]:
             add_semantic_head(model, case.classes)
         counted = Counted(model, most)
         request = Request(model, case.samples, tmp_path / name, "title", "sam-ft evaluate", batch_size=2, pictures=3)
-        case.protocol(replace(request, **settings))
+        request = replace(request, **settings)
+        case.protocol(request)
+        if not request.shard:
+            case.protocol.journals(request).remove()
         return counted.count
 
     return measured
@@ -160,3 +163,41 @@ def test_what_was_measured_of_other_weights_is_measured_again(
         measure("killed", most=case.kill_after, pictures=0, about={"weights": "others"})
     assert measure("killed", pictures=0) == whole
     assert files_in(tmp_path / "killed") == files_in(tmp_path / "whole")
+
+
+@dataclass
+class OfOneName:
+    """Images that are read one by one, of which the first and the last have one name."""
+
+    samples: SampleDataset
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitem__(self, index: int) -> Sample:
+        sample = self.samples[index]
+        return replace(sample, name="the same") if index in (0, len(self) - 1) else sample
+
+
+def of_one_name(case: Case) -> SampleDataset:
+    if isinstance(case.samples, BoundarySamples):
+        return BoundarySamples(OfOneName(case.samples.objects), boundary_px=2)
+    return OfOneName(case.samples)
+
+
+IMAGES = [interactive, automatic, semantic, instances]
+
+
+@pytest.mark.parametrize("case", IMAGES, indirect=True, ids=lambda make: make.__name__)
+def test_two_images_of_one_name_are_refused_when_what_was_measured_apart_is_joined(
+    case: Case, measure: Callable[..., int]
+) -> None:
+    samples = of_one_name(case)
+    for _ in range(2):
+        with pytest.raises(ValueError, match="images of different names"):
+            measure("alone", samples=samples, pictures=0)
+    for number in (1, 2):
+        measure("shared", samples=samples, pictures=0, shard=Shard(number, 4))
+        measure("shared", samples=samples, pictures=0, shard=Shard(number + 2, 4))
+    with pytest.raises(ValueError, match="images of different names"):
+        measure("shared", samples=samples, pictures=0)

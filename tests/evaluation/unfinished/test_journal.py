@@ -10,6 +10,7 @@ import pytest
 
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.unfinished.journal import Journals
+from sam_ft.evaluation.unfinished.journaled import image_of
 
 PURPOSE = {"weights": "a", "data": {"root": "cells", "seed": 0}, "protocol": {"clicks": [1, 3]}}
 
@@ -27,7 +28,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def journals_in(folder: Path, purpose: dict[str, Any] = PURPOSE) -> Journals[list[MaskRecord]]:
-    return Journals(folder, purpose, list[MaskRecord], count=6)
+    return Journals(folder, purpose, list[MaskRecord], count=6, name_of=image_of)
 
 
 def add(journals: Journals[list[MaskRecord]], *images: int, number: int = 1) -> None:
@@ -108,14 +109,40 @@ def test_a_second_writer_is_refused_and_destroys_nothing(journals: Journals[list
     assert list(journals.finished()) == [0, 2, 4, 5]
 
 
-def test_two_writers_that_begin_at_once_do_not_both_write(folder: Path) -> None:
+def test_a_second_writer_is_refused_before_the_first_one_has_finished_anything(folder: Path) -> None:
     journals = journals_in(folder)
-    with journals.writer(1) as one, journals.writer(1) as other:  # there is no file yet
-        one.add(1, records(1))
+    with journals.writer(1) as one:
         with pytest.raises(ValueError, match="no other process"):
-            other.add(3, records(3))
-        one.add(5, records(5))
-    assert list(journals.finished()) == [1, 5]
+            journals.writer(1)
+        one.add(1, records(1))
+    assert list(journals.finished()) == [1]
+
+
+def test_a_writer_that_finishes_nothing_leaves_nothing(folder: Path) -> None:
+    with journals_in(folder).writer(1):
+        assert folder.exists()
+    assert not folder.exists() and folder.parent.exists()
+
+
+def test_journals_that_one_still_writes_are_not_removed(journals: Journals[list[MaskRecord]]) -> None:
+    with journals.writer(2) as writer:
+        writer.add(1, records(1))
+        with pytest.raises(ValueError, match=r"no other process to write .*2\.jsonl"):
+            journals.remove()
+        writer.add(3, records(3))
+    assert list(journals.finished()) == [0, 1, 2, 3]
+    journals.remove()
+    assert not journals.folder.exists()
+
+
+def test_a_system_without_such_locks_is_named_when_one_is_asked_for(
+    journals: Journals[list[MaskRecord]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(ValueError, match=r"can lock .*1\.jsonl .* on Windows"):
+        journals.writer(1)
+    code = "import sys; sys.modules['fcntl'] = None; import sam_ft.evaluation.unfinished.shares"
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_a_writer_in_another_process_keeps_others_out_until_it_ends(journals: Journals[list[MaskRecord]]) -> None:
@@ -160,3 +187,13 @@ def test_what_is_missing_at_the_end_is_said(journals: Journals[list[MaskRecord]]
     assert list(journals.expect_complete()) == list(range(6))
     journals.remove()
     assert not journals.folder.exists()
+
+
+def test_two_units_of_one_name_are_refused_whoever_has_finished_them(journals: Journals[list[MaskRecord]]) -> None:
+    with journals.writer(2) as writer:
+        for index in (1, 3, 4):
+            writer.add(index, [])
+        writer.add(5, records(2))
+    for _ in range(2):
+        with pytest.raises(ValueError, match="images of different names, .* got two of image 2"):
+            journals.expect_complete()

@@ -14,7 +14,7 @@ from sam_ft.evaluation.measuring import Measurement, measure_interactively
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.showing.cases import cases_to_show
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement
+from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, image_of
 from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.types import Sample
 
@@ -52,7 +52,7 @@ def start(box_model: Model, tmp_path: Path) -> Started:
             samples or Counted(7),
             QUESTIONS,
             user=SimulatedUser("random", seed=3),
-            journals=Journals(tmp_path / "unfinished", {"purpose": purpose}, list[MaskRecord], count=7),
+            journals=Journals(tmp_path / "unfinished", {"purpose": purpose}, list[MaskRecord], 7, image_of),
             batch_size=2,
         )
 

@@ -45,7 +45,7 @@ def test_no_process_outlives_the_one_that_started_it(tmp_path: Path) -> None:
             parent.send_signal(signal.SIGTERM)
 
     def are_free() -> bool:
-        journals = Journals(tmp_path / "eval" / "unfinished", {}, list, count=NUM_IMAGES)
+        journals = Journals(tmp_path / "eval" / "unfinished", {}, list, count=NUM_IMAGES, name_of=lambda entry: None)
         try:
             for number in (1, 2):
                 with journals.writer(number):
@@ -69,7 +69,10 @@ def test_what_the_processes_have_not_finished_is_an_error(tmp_path: Path, monkey
     monkeypatch.setattr(processes, "_started", started)
     with pytest.raises(ValueError, match="all 3 images .* but 3 are missing"):
         processes.measure_in_processes(
-            [], 2, journals=Journals(tmp_path, {}, list, count=3), on_units=lambda count: None
+            [],
+            2,
+            journals=Journals(tmp_path, {}, list, count=3, name_of=lambda entry: None),
+            on_units=lambda count: None,
         )
 
 

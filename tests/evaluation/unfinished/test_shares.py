@@ -10,7 +10,7 @@ from sam_ft.evaluation.unfinished.shares import Shard, open_share
 
 @pytest.fixture
 def journals(tmp_path: Path) -> Journals[float]:
-    return Journals(tmp_path / "unfinished", {}, float, count=7)
+    return Journals(tmp_path / "unfinished", {}, float, count=7, name_of=lambda entry: None)
 
 
 def measure(journals: Journals[float], shard: Shard, *, most: int = 99) -> list[int]:
