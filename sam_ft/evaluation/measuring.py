@@ -1,4 +1,4 @@
-"""A model measured on one part of a data set, written as a folder: summary, records, a page with pictures."""
+"""An interactive measurement of one part of a data set: what a model answered and how good it was."""
 
 from __future__ import annotations
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 
 from sam_ft.download import checksum_of
+from sam_ft.evaluation.asking.journaled import JournaledMeasurement, image_of
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import FirstClick, RecordedUser, SimulatedUser, User
 from sam_ft.evaluation.measuring import Measurement
@@ -19,7 +20,6 @@ from sam_ft.evaluation.showing.page import MEASURED, evaluation_page
 from sam_ft.evaluation.showing.picture_rows import picture_row
 from sam_ft.evaluation.showing.summary_tables import summary_tables
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, image_of
 from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.metrics.bootstrap import ends_of
 from sam_ft.pages.html import write_page

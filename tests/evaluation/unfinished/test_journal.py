@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from sam_ft.evaluation.asking.journaled import image_of
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import image_of
 
 PURPOSE = {"weights": "a", "data": {"root": "cells", "seed": 0}, "protocol": {"clicks": [1, 3]}}
 

@@ -8,13 +8,13 @@ import pytest
 import torch
 
 from sam_ft.data.synthetic import Synthetic
+from sam_ft.evaluation.asking.journaled import JournaledMeasurement, image_of
 from sam_ft.evaluation.asking.questions import Questions
 from sam_ft.evaluation.asking.users import SimulatedUser
 from sam_ft.evaluation.measuring import Measurement, measure_interactively
 from sam_ft.evaluation.records.mask_record import MaskRecord
 from sam_ft.evaluation.showing.cases import cases_to_show
 from sam_ft.evaluation.unfinished.journal import Journals
-from sam_ft.evaluation.unfinished.journaled import JournaledMeasurement, image_of
 from sam_ft.evaluation.unfinished.shares import Shard
 from sam_ft.types import Sample
 
