@@ -23,6 +23,7 @@ from sam_ft.data.collation import Prepare, PreparedSamples
 from sam_ft.data.source_files import data_digest
 from sam_ft.data.splits import SampleDataset
 from sam_ft.evaluation.comparing.measured import Measured, add_measured, names_digest
+from sam_ft.evaluation.protocols.automatic import AutomaticProtocol
 from sam_ft.evaluation.protocols.interactive import InteractiveProtocol
 from sam_ft.evaluation.protocols.request import EvaluationProtocol, Outcome, Request
 from sam_ft.evaluation.protocols.semantic import SemanticProtocol
@@ -58,13 +59,31 @@ def evaluate(config: DictConfig) -> None:
         about=about(config, model, samples),
         shard=shard_of(config),
     )
-    protocol.journals(request).warn_of_others()
+    journals = protocol.journals(request)
+    journals.warn_of_others()
+    if done := journals.num_finished():
+        _logger.info("%d of %d %ss were measured before and are taken over.", done, journals.count, journals.unit)
+    say_thresholds(config, protocol)
+    try:
+        measure(config, protocol, request)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt("What is measured is kept: the same command goes on with it.") from None
+
+
+def measure(config: DictConfig, protocol: EvaluationProtocol, request: Request) -> None:
+    """Measure a share or everything, and write."""
+    model, samples, output = request.model, request.samples, request.output
     if not request.shard and config.processes > 1:
         share_work(config, protocol, request)
     outcome = protocol(request)
     if request.shard:
+        _logger.info(
+            "Share %s is measured. After all shares the same command without `shard` writes everything to %s.",
+            config.shard,
+            output,
+        )
         return
-    add_measured(output / "summary.json", measured(config, protocol, outcome=outcome, num_samples=len(samples)))
+    add_measured(output / "summary.json", measured(config, protocol, request, outcome=outcome))
     written = ["summary.json", "index.html", *outcome.written]
     fitted = None
     if isinstance(model, Sam):
@@ -107,20 +126,29 @@ def about(config: DictConfig, model: AnyModel, samples: SampleDataset) -> dict[s
     }
 
 
-def measured(config: DictConfig, protocol: EvaluationProtocol, *, outcome: Outcome, num_samples: int) -> Measured:
+def say_thresholds(config: DictConfig, protocol: EvaluationProtocol) -> None:
+    """Name the thresholds that a training has left beside its checkpoint, if others are to be used."""
+    beside = Path(config.checkpoint).parent / "thresholds.json"
+    if isinstance(protocol, AutomaticProtocol) and protocol.thresholds_file is None and beside.is_file():
+        _logger.info("Thresholds that were fitted to this model: protocol.thresholds_file=%s", beside)
+
+
+def measured(config: DictConfig, protocol: EvaluationProtocol, request: Request, *, outcome: Outcome) -> Measured:
     """What the figures are of, for those who compare them."""
     summary = outcome.summary
     num_objects = summary.get("num_objects", summary.get("num_masks"))
     return Measured(
         checkpoint=str(config.checkpoint),
         protocol=type(protocol).__name__.removesuffix("Protocol").lower(),
-        settings=outcome.settings,
+        settings={**outcome.settings, "image_size": request.model.image_size},
         part=config.part,
         num_images=len(outcome.images),
         images=names_digest(outcome.images),
-        num_samples=int(summary.get("num_slices", num_samples)) + outcome.left_out.get("slices", 0),
+        num_samples=int(summary.get("num_slices", len(request.samples))) + outcome.left_out.get("slices", 0),
         num_objects=None if num_objects is None else int(num_objects),
         left_out=outcome.left_out,
+        data=request.about["data"],
+        version=request.about["version"],
     )
 
 

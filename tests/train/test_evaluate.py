@@ -155,11 +155,11 @@ def test_one_model_is_asked_with_the_clicks_of_another_and_compared(sam_ft: Prog
     table = sam_ft("evaluate", "table", "before=b", "after=own", "drawn=seed1", "--output", "table")
     assert table.code == 0, table.err
     assert {path.name for path in (tmp_path / "table").iterdir()} == {"table.md", "table.tex", "table.json"}
-    assert "| before | interactive, clicks=recorded |" in table.out
-    assert "| after | interactive, clicks=centre |" in table.out
-    assert "| drawn | interactive, clicks=random (seed 1) |" in table.out
+    assert "| before | interactive, clicks=recorded, 5 at most |" in table.out
+    assert "| after | interactive, clicks=centre, 5 at most |" in table.out
+    assert "| drawn | interactive, clicks=random (seed 1), 5 at most |" in table.out
     seeds = sam_ft("table", "zero=seed0", "one=seed1", "--figures", "miou@1,miou@box")
-    assert "| zero | interactive, clicks=random (seed 0) |" in seeds.out
+    assert "| zero | interactive, clicks=random (seed 0), 5 at most |" in seeds.out
     assert "12 images of part=val" in table.out and "mIoU, box, best of three" in table.out
     nothing = sam_ft("compare", "a", "again/records.csv")
     assert "+0.000" not in nothing.out and "no clear difference" in nothing.out
@@ -204,12 +204,13 @@ def test_a_kill_while_thresholds_are_fitted_repeats_no_measuring(
     given = [*(each for each in SHORT if not each.startswith("pictures")), "pictures=0", "output=eval", "thresholds=1"]
     with monkeypatch.context() as patched:
         patched.setattr("sam_ft.lightning.generator_thresholds.fit_thresholds", killed)
-        with pytest.raises(KeyboardInterrupt):
-            sam_ft("evaluate", *given)
+        stopped = sam_ft("evaluate", *given)
+    assert stopped.code == 130 and stopped.err.splitlines()[-1].startswith("Interrupted. What is measured is kept")
     journal = tmp_path / "eval" / "unfinished" / "1.jsonl"
     assert len(journal.read_bytes().splitlines()) == 1 + 7
     monkeypatch.setattr("sam_ft.evaluation.asking.interactive._ask_batch", killed)
-    assert sam_ft("evaluate", *given).code == 0
+    done = sam_ft("evaluate", *given)
+    assert done.code == 0 and "7 of 7 images were measured before and are taken over." in done.out
     assert (tmp_path / "eval" / "thresholds.json").exists() and not journal.parent.exists()
 
 
@@ -331,7 +332,8 @@ def test_the_mask_generator_takes_the_thresholds_of_a_run_but_for_those_that_are
     assert "leave none of 24 masks" in done.out and "thresholds=50" in done.out
     summary = json.loads((tmp_path / "eval" / "summary.json").read_text())
     assert summary["settings"] == {"points_per_side": 2, **found, "pred_iou_thresh": 9}
-    assert summary["measured"]["settings"] == {"points_per_side": 2}  # of folds each may have its own thresholds
+    # of several folds each may have thresholds of its own
+    assert summary["measured"]["settings"] == {"points_per_side": 2, "image_size": 64}
     assert summary["num_masks"] == summary["msa"] == 0 < summary["num_proposals"]
 
 

@@ -95,7 +95,7 @@ def test_a_unet_learns_volumes_and_is_measured_on_them_beside_a_sam(sam_ft: Prog
     assert [each["left_out"]["num_slices"] for each in found.values()] == [0, 4, 4]
     assert found["a"]["object_slices_dice"] >= found["a"]["dice"]
     assert found["b"]["object_slices_dice"] == pytest.approx(found["b"]["dice"])
-    assert [each["measured"]["settings"]["prompt"] for each in found.values()] == ["none", "box", "click"]
+    assert [each["measured"]["settings"]["prompt"] for each in found.values()] == ["none", "box", "2 clicks"]
     for each in found.values():
         assert each["classes"]["organ"]["num_volumes"] == 1
         assert 0 <= each["nsd"] <= 1 and each["hd95_mm"] >= 0 and each["tolerance_mm"] == 1.0
@@ -109,8 +109,8 @@ def test_a_unet_learns_volumes_and_is_measured_on_them_beside_a_sam(sam_ft: Prog
     assert table.code == 0, table.err
     assert "| model | measured with | DSC | DSC in slices with an object | HD95, mm |" in table.out
     unet = f"{found['a']['dice']:.3f} | {found['a']['object_slices_dice']:.3f} | {found['a']['hd95_mm']:.2f}"
-    assert f"| U-Net | volumes, prompt=none | {unet} |" in table.out
-    assert "| SAM | volumes, prompt=box, without 4 slices that hold no object |" in table.out
+    assert f"| U-Net | volumes, prompt=none, image_size=32 | {unet} |" in table.out
+    assert "| SAM | volumes, prompt=box, image_size=64, without 4 slices that hold no object |" in table.out
     assert "1 volume of part=test" in table.out
 
 

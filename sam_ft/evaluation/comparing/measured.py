@@ -22,7 +22,7 @@ class Measured:
     Attributes:
         checkpoint: Of the model.
         protocol: Its name, such as `interactive`.
-        settings: Of the protocol, those that decide what its figures mean.
+        settings: Those that decide what its figures mean: of the protocol, and the model's `image_size`.
         part: Of the data set.
         num_images: How many images that hold an object, or volumes after `protocol=volumes`; after
             `protocol=semantic` all images.
@@ -30,6 +30,8 @@ class Measured:
         num_samples: How many images or slices the part has, those without an object and those left out too.
         num_objects: How many true objects they hold; None where it was not counted.
         left_out: How much of the part was not measured, such as `{"slices": 12}`: what holds no object.
+        data: The settings of the data set.
+        version: Of sam-ft.
     """
 
     checkpoint: str
@@ -41,6 +43,8 @@ class Measured:
     num_samples: int
     num_objects: int | None = None
     left_out: Mapping[str, int] = field(default_factory=dict)
+    data: Mapping[str, Any] = field(default_factory=dict)
+    version: str = ""
 
     @property
     def unit(self) -> str:

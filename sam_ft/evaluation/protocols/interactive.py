@@ -142,10 +142,10 @@ class InteractiveProtocol:
 
     @property
     def clicked(self) -> str:
-        """Where the clicks come from, in a word or two."""
-        if self.clicks_from is not None:
-            return "recorded"
-        return f"random (seed {self.seed})" if self.first_click == "random" else self.first_click
+        """Where the first click lies, or whose clicks these are, and up to how many, which NoC depends on."""
+        first = f"random (seed {self.seed})" if self.first_click == "random" else self.first_click
+        rule = first if self.clicks_from is None else "recorded"
+        return f"{rule}, {max(self.clicks)} at most" if self.clicks else rule
 
     def journals(self, request: Request) -> Journals[list[MaskRecord]]:
         """What is finished, while not everything is; recorded clicks are told by what their file holds."""
