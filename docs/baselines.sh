@@ -40,16 +40,11 @@ spine_mri() {
 camvid() {
     local data=(data=semantic_maps data.root="$SAM_FT_DATA/camvid")
     local same=(model.image_size=384 loader.augment=none "${data[@]}")
-    train_sam "$output/sam" 500 task=semantic "${same[@]}"
+    train_sam "$output/sam" 1300 task=semantic "${same[@]}"
     train_unet "$output/unet" 500 "${same[@]}"
-    train_sam "$output/prompted" 200 loader.max_objects=8 loader.batch_size=1 "${same[@]}"
     sam-ft evaluate checkpoint="$output/sam/best.ckpt" output="$output/sam_semantic"
     sam-ft evaluate checkpoint="$output/unet/best.ckpt" output="$output/unet_semantic"
-    sam-ft evaluate checkpoint=vit_tiny_phantoms image_size=384 "${data[@]}" output="$output/before_prompted"
-    sam-ft evaluate checkpoint="$output/prompted/best.ckpt" output="$output/after_prompted"
     sam-ft evaluate table --output "$output/table" "semantic SAM=$output/sam_semantic" "U-Net=$output/unet_semantic"
-    sam-ft evaluate table --output "$output/prompted_table" "SAM as it comes=$output/before_prompted" \
-        "fine-tuned=$output/after_prompted"
 }
 
 nuclei() {
@@ -60,8 +55,8 @@ nuclei() {
     train_unet "$output/unet_256" 1500 "${same[@]}" model.image_size=256 loader.batch_size=4 loader.windows=[0.3,1.0]
     train_unet "$output/unet" 700 "${same[@]}" model.image_size=512 model.weights="$output/unet_256/model.safetensors" \
         loader.windows=[0.5,1.0] optimiser.lr=5e-4
-    sam-ft evaluate checkpoint=vit_tiny_phantoms image_size=512 "${data[@]}" output="$output/before_prompted"
-    sam-ft evaluate checkpoint="$sam" output="$output/sam_prompted"
+    sam-ft evaluate checkpoint=vit_tiny_phantoms image_size=512 "${data[@]}" "clicks=[1,2,3,5,9]" output="$output/before_prompted"
+    sam-ft evaluate checkpoint="$sam" "clicks=[1,2,3,5,9]" output="$output/sam_prompted"
     sam-ft evaluate checkpoint="$sam" part=val thresholds=16 pictures=0 output="$output/sam_thresholds"
     sam-ft evaluate checkpoint="$sam" protocol=automatic protocol.thresholds_file="$output/sam_thresholds/thresholds.json" \
         output="$output/sam_automatic"

@@ -80,26 +80,33 @@ def rows(result: FitResult, column: str) -> dict[int, float]:
         return {int(row["step"]): float(row[column]) for row in csv.DictReader(file) if row.get(column)}
 
 
-def test_ignored_pixels_and_padding_teach_nothing(tiny_model: Callable[..., Sam]) -> None:
+def test_padding_teaches_nothing(tiny_model: Callable[..., Sam]) -> None:
     """What stands there may be anything: neither loss nor gradients change."""
     sample = Synthetic(1, image_size=SIZE)[0]
-    ignored = torch.zeros(SIZE, SIZE, dtype=torch.bool)
-    ignored[20:40] = True
-    wide = replace(sample, image=sample.image[:32], masks=sample.masks[:, :32], ignored=None)
     module = module_of(tiny_model())
-    for batch, where in (
-        (batch_of(replace(sample, ignored=ignored)), ignored),
-        (batch_of(wide), torch.arange(SIZE)[:, None].expand(SIZE, SIZE) >= 32),
-    ):
-        changed = replace(batch, masks=batch.masks ^ (where & (torch.rand(SIZE, SIZE) < 0.5)))
-        assert not torch.equal(changed.masks, batch.masks)
-        loss, gradients = loss_and_gradients(module, batch)
-        other_loss, other_gradients = loss_and_gradients(module, changed)
-        torch.testing.assert_close(other_loss, loss)
-        for name, gradient in gradients.items():
-            torch.testing.assert_close(other_gradients[name], gradient)
-    elsewhere = replace(batch, masks=~batch.masks)
-    assert loss_and_gradients(module, elsewhere)[0] != loss
+    batch = batch_of(replace(sample, image=sample.image[:32], masks=sample.masks[:, :32]))
+    where = torch.arange(SIZE)[:, None].expand(SIZE, SIZE) >= 32
+    changed = replace(batch, masks=batch.masks ^ (where & (torch.rand(SIZE, SIZE) < 0.5)))
+    assert not torch.equal(changed.masks, batch.masks)
+    loss, gradients = loss_and_gradients(module, batch)
+    other_loss, other_gradients = loss_and_gradients(module, changed)
+    torch.testing.assert_close(other_loss, loss)
+    for name, gradient in gradients.items():
+        torch.testing.assert_close(other_gradients[name], gradient)
+    assert loss_and_gradients(module, replace(batch, masks=~batch.masks))[0] != loss
+
+
+def test_pixels_that_nobody_knows_teach_nothing(tiny_model: Callable[..., Sam]) -> None:
+    """An object of which nobody knows anything: as if the rest of the image were all there is."""
+    sample = Synthetic(1, image_size=SIZE)[0]
+    module = module_of(tiny_model())
+    hidden = sample.masks.any(dim=0)
+    unlabelled = batch_of(replace(sample, masks=sample.masks[:0], class_names=(), ignored=hidden))
+    background = batch_of(replace(sample, masks=sample.masks[:0], class_names=()))
+    assert loss_and_gradients(module, unlabelled)[0] != loss_and_gradients(module, background)[0]
+    everything = batch_of(replace(sample, masks=sample.masks[:0], class_names=(), ignored=torch.ones_like(hidden)))
+    _, gradients = loss_and_gradients(module, everything)
+    assert all(not gradient.any() for gradient in gradients.values())
 
 
 def test_an_image_without_objects_is_all_background(tiny_model: Callable[..., Sam]) -> None:

@@ -185,7 +185,7 @@ def test_semantic_segmentation_trains_resumes_and_is_measured(sam_ft: Program, t
     summary = json.loads((tmp_path / "run" / "evaluation" / "summary.json").read_text())
     assert 0 <= summary["miou"] <= 1 and summary["num_pixels"] == 2 * 64 * 64
     assert f"{summary['miou']:.4f}" in measured.out
-    files = ["confusion.csv", "index.html", "summary.json"]
+    files = ["confusion.csv", "index.html", "summary.json", "summary.md", "summary.tex"]
     assert sorted(path.name for path in (tmp_path / "run" / "evaluation").iterdir()) == files
     assert "thresholds=0" in one_line(sam_ft(*command, "thresholds=2"))
 
