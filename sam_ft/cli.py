@@ -10,7 +10,8 @@ import difflib
 import os
 import runpy
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -34,6 +35,20 @@ COMMANDS = {
         "forgetting.py", "what a fine-tuning gained and lost: sam-ft forgetting after=... output=..."
     ),
 }
+
+
+@contextmanager
+def mistakes_in_one_line() -> Iterator[None]:
+    """A mistake of the user inside becomes one line on stderr and exit code 2, for programs without Hydra.
+
+    Raises:
+        SystemExit: there was one.
+    """
+    try:
+        yield
+    except (ValueError, OSError) as err:
+        sys.stderr.write(f"sam-ft: {' '.join(str(err).split())}\n")
+        raise SystemExit(2) from err
 
 
 def find_folder(name: str) -> Path:

@@ -12,6 +12,7 @@ import sys
 import textwrap
 from pathlib import Path
 
+from sam_ft.cli import mistakes_in_one_line
 from sam_ft.evaluation.comparing.changes import Change
 from sam_ft.evaluation.comparing.changes_shown import interval_of
 from sam_ft.evaluation.comparing.page import comparing_page
@@ -94,11 +95,8 @@ def run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """The program."""
     arguments = parser().parse_args()
-    try:
+    with mistakes_in_one_line():
         run(arguments)
-    except (ValueError, OSError) as err:
-        sys.stderr.write(f"sam-ft: {' '.join(str(err).split())}\n")
-        raise SystemExit(2) from err
 
 
 if __name__ == "__main__":

@@ -13,7 +13,7 @@ import sys
 import textwrap
 from pathlib import Path
 
-from sam_ft.cli import find_folder
+from sam_ft.cli import find_folder, mistakes_in_one_line
 from sam_ft.data.preparing.preparation import DOWNLOADS, Order, prepare
 from sam_ft.data.preparing.recipe import Recipe
 from sam_ft.data.preparing.record import Record
@@ -133,10 +133,8 @@ def main() -> None:
     logging.basicConfig(format="%(message)s", level=logging.INFO)
     arguments = parser().parse_args()
     try:
-        run(arguments)
-    except (ValueError, OSError) as err:
-        sys.stderr.write(f"sam-ft: {' '.join(str(err).split())}\n")
-        raise SystemExit(2) from err
+        with mistakes_in_one_line():
+            run(arguments)
     except KeyboardInterrupt as err:
         sys.stderr.write("Stopped. The same command goes on from here.\n")
         raise SystemExit(130) from err

@@ -8,12 +8,12 @@ other images are refused. `sam-ft evaluate table ...` does the same.
 from __future__ import annotations
 
 import argparse
-import sys
 import textwrap
 from collections.abc import Sequence
 from glob import glob
 from pathlib import Path
 
+from sam_ft.cli import mistakes_in_one_line
 from sam_ft.evaluation.comparing.rows import read_row
 from sam_ft.evaluation.comparing.table import join
 from sam_ft.pages.tables import markdown
@@ -68,11 +68,8 @@ def run(arguments: argparse.Namespace) -> None:
 def main() -> None:
     """The program."""
     arguments = parser().parse_args()
-    try:
+    with mistakes_in_one_line():
         run(arguments)
-    except (ValueError, OSError) as err:
-        sys.stderr.write(f"sam-ft: {' '.join(str(err).split())}\n")
-        raise SystemExit(2) from err
 
 
 if __name__ == "__main__":

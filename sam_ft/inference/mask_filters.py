@@ -9,6 +9,7 @@ import torch
 
 from sam_ft.inference.crops import Crop
 from sam_ft.inference.found_masks import FoundMasks, Removed
+from sam_ft.inference.proposals import BOX_NMS_THRESH, PRED_IOU_THRESH, STABILITY_SCORE_THRESH
 from sam_ft.inference.source_masks import boxes_xyxy
 from sam_ft.masks.nms import box_nms
 from sam_ft.masks.regions import remove_small_regions
@@ -31,9 +32,9 @@ class MaskFilters:
         min_mask_region_area: holes and islands of fewer pixels go; 0: none.
     """
 
-    pred_iou_thresh: float = 0.88
-    stability_score_thresh: float = 0.95
-    box_nms_thresh: float = 0.7
+    pred_iou_thresh: float = PRED_IOU_THRESH
+    stability_score_thresh: float = STABILITY_SCORE_THRESH
+    box_nms_thresh: float = BOX_NMS_THRESH
     crop_nms_thresh: float = 0.7
     min_mask_region_area: int = 0
 

@@ -48,7 +48,7 @@ def source_masks(
     """
     height, width = frame.source_size
     numbers = _NUMBERS_AT_ONCE["cpu" if low_res_logits.device.type == "cpu" else "cuda"]
-    scores, runs = [np.zeros(0, dtype=np.float32)], []
+    scores, stable, runs = [np.zeros(0, dtype=np.float32)], [np.zeros(0, dtype=np.bool_)], []
     for some in low_res_logits.split(max(1, numbers // max(height * width, frame.image_size**2))):
         logits = frame.logits_to_source(some)  # (k, H, W)
         score = stability_score(logits, offset=stability_score_offset)
@@ -56,9 +56,9 @@ def source_masks(
         if is_stable.any():
             runs.append(encode((logits[is_stable] > 0).numpy(force=True)))
         scores.append(score.numpy(force=True))
-    run_lengths, all_scores = stacked(runs, size=(height, width)), np.concatenate(scores)
-    is_stable_of_all = all_scores >= np.float32(least_stability)
-    return SourceMasks(run_lengths, boxes_xyxy(run_lengths), all_scores, is_stable_of_all)
+        stable.append(is_stable.numpy(force=True))
+    run_lengths = stacked(runs, size=(height, width))
+    return SourceMasks(run_lengths, boxes_xyxy(run_lengths), np.concatenate(scores), np.concatenate(stable))
 
 
 def boxes_xyxy(run_lengths: RunLengths) -> np.ndarray:
